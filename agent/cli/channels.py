@@ -1,0 +1,101 @@
+"""`trayclaw channels`: which connectors there are, switch them on and off, try them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agent.cli.app import noun
+
+if TYPE_CHECKING:
+    from agent.service import AgentService
+
+Name = Annotated[str, typer.Argument(help="For example telegram.")]
+
+
+def group() -> typer.Typer:
+    """The commands."""
+    app = noun("The places where people talk to the agent.")
+
+    @app.command("list")
+    def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> int:
+        """Print the channels and whether they are switched on."""
+        from agent.cli.session import with_service
+
+        return with_service(lambda service: _list(service, as_json=as_json))
+
+    @app.command()
+    def start(name: Name) -> int:
+        """Switch a channel on: it connects when TrayClaw runs."""
+        return _switch(name, on=True)
+
+    @app.command()
+    def stop(name: Name) -> int:
+        """Switch a channel off."""
+        return _switch(name, on=False)
+
+    @app.command()
+    def test(name: Name) -> int:
+        """Ask the service whom the stored token belongs to."""
+
+        async def work(service: AgentService) -> None:
+            import time
+
+            from agent.cli.unlock import unlock
+
+            await unlock(service)
+            began = time.monotonic()
+            account = await service.test_channel(name)
+            print(f"{name} works: {account} ({time.monotonic() - began:.1f} s)")
+
+        from agent.cli.session import with_service
+
+        return with_service(work)
+
+    return app
+
+
+async def _list(service: AgentService, *, as_json: bool) -> None:
+    from agent.cli.texts import table
+
+    enabled = {name: values["enabled"] for name, values in service.settings.channels.model_dump().items()}
+    rows = []
+    for health in service.channels():
+        on = bool(enabled.get(health.name))
+        if as_json:
+            document = {"name": health.name, "label": health.label, "enabled": on, "configured": health.configured}
+            print(json.dumps(document))
+        state = ("on" if on else "off") if health.configured or await _has_token(service, health.name) else "no token"
+        rows.append((health.name, health.label, state))
+    if not as_json:
+        print(table(rows))
+
+
+async def _has_token(service: AgentService, name: str) -> bool:
+    return name in await service.stored_keys()
+
+
+def _switch(name: str, *, on: bool) -> int:
+    # Only the setting: connecting from here would take the messages away from the app that runs.
+    from agent.cli.running import resident_runs
+    from agent.cli.session import with_service
+
+    async def work(service: AgentService) -> None:
+        from agent.errors import UsageError
+
+        known = [health.name for health in service.channels()]
+        if name not in known:
+            raise UsageError(f"There is no channel {name}.", hint=f"There is: {', '.join(known)}.")
+        await service.change_settings({f"channels.{name}.enabled": on})
+        if on and not await _has_token(service, name):
+            print(f"{name} is on but has no token yet: trayclaw keys set {name}")
+        elif on and not resident_runs(service.paths):
+            print(f"{name} is on. It connects while TrayClaw runs: start `trayclaw` or `trayclaw serve`.")
+        else:
+            print(f"{name} is {'on' if on else 'off'}.")
+        if resident_runs(service.paths):
+            print("TrayClaw is running: it takes effect there within seconds.")
+
+    return with_service(work)

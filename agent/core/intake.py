@@ -1,0 +1,226 @@
+"""The way in: a message is recognised, committed and put into its lane; commands are answered beside the lanes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from sqlite3 import Connection
+
+from agent.channels.channel import Inbound, Role
+from agent.core import commands, cutoff
+from agent.core.commands import CommandDesk
+from agent.core.lanes import Lanes
+from agent.core.record import describe
+from agent.errors import StorageError, TrayClawError
+from agent.events import ConversationChanged, Event, Failure, MessageReceived, TurnFinished, TurnStatus
+from agent.providers.types import Message, Text, Usage
+from agent.storage import approvals, conversations, effects, inbox, messages, outbox, turns
+from agent.storage.conversations import LOCAL
+from agent.storage.database import Database
+from agent.storage.inbox import Waiting
+from agent.storage.instance import Instance
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Intake:
+    """Takes messages in. Nothing a person wrote is acknowledged before it is committed."""
+
+    database: Database
+    lanes: Lanes
+    desk: CommandDesk
+    instance: Instance
+    publish: Callable[[Event], None]
+    _accepting: set[asyncio.Task[int | None]] = field(default_factory=set)
+
+    async def accept(self, inbound: Inbound, role: Role, *, model: str = "") -> int | None:
+        """Commit a message and let it be answered; its inbox id, or None when it came before.
+
+        A caller that is cancelled meanwhile does not leave it committed and without a turn.
+        """
+        task = asyncio.create_task(self._accept(_readable(inbound), role, model))
+        self._accepting.add(task)
+        task.add_done_callback(self._accepted)
+        return await asyncio.shield(task)
+
+    def _accepted(self, task: asyncio.Task[int | None]) -> None:
+        self._accepting.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.debug("a message was not accepted: %s", error)  # whoever still waits for it is told
+
+    async def _accept(self, inbound: Inbound, role: Role, model: str) -> int | None:
+        message = Message("user", (Text(inbound.text), *inbound.images))
+        command = _command(message)
+
+        def commit(db: Connection) -> tuple[int, int | None]:
+            conversation_id = conversations.ensure(db, inbound.channel, inbound.chat_id, inbound.title)
+            inbox_id = inbox.add(
+                db,
+                conversation_id=conversation_id,
+                channel=inbound.channel,
+                transport_id=inbound.transport_id,
+                chat_id=inbound.chat_id,
+                sender_id=inbound.sender_id,
+                sender_name=inbound.sender_name,
+                sender_role=role,
+                message=message,
+                model=model,
+                owner=self.instance.name,
+            )
+            if inbox_id is not None and command is None:
+                conversations.touch(db, conversation_id, inbound.text)
+            return conversation_id, inbox_id
+
+        conversation_id, inbox_id = await self.database.write(commit)
+        if inbox_id is None:
+            return None
+        self.publish(MessageReceived(conversation_id, inbox_id, inbound.text, inbound.sender_name))
+        item = Waiting(
+            inbox_id,
+            conversation_id,
+            inbound.channel,
+            inbound.chat_id,
+            inbound.sender_id,
+            inbound.sender_name,
+            role,
+            message,
+            model,
+            inbound.sent_at,
+        )
+        if command is None:
+            self.lanes.put(item)
+        else:
+            await self._answer_command(item, command)
+        return inbox_id
+
+    async def drop(self, item: Waiting) -> None:
+        """A person stopped a message before its turn began: say so in its place."""
+        try:
+            await self._close(item, "stopped", "", None)
+        except StorageError as error:
+            log.error("the message %d could not be put down as stopped: %s", item.id, error)
+            self._tell(item, 0, "stopped", "", None, None)
+
+    async def recover(self) -> None:
+        """After a start: answer what waits, and what a crash interrupted before it had done anything.
+
+        A turn that had acted is not repeated: it is shown as interrupted with what it had done.
+        """
+        unfinished = await self.database.read(inbox.unfinished)
+        lost = [(item, state) for item, state, owner in unfinished if not self.instance.is_alive(owner)]
+        for item, state in lost:
+            again = await self.database.write(partial(self._recover_one, item=item, state=state))
+            command = _command(item.message)
+            if again and command is not None:
+                await self._answer_command(item, command)
+            elif again:
+                self.lanes.put(item)
+            self.publish(ConversationChanged(item.conversation_id))
+
+    async def close_abandoned(self, conversation_id: int) -> None:
+        """Show as interrupted what a process that is gone left unanswered in this conversation."""
+        unfinished = await self.database.read(inbox.unfinished)
+        for item, _, owner in unfinished:
+            if item.conversation_id == conversation_id and not self.instance.is_alive(owner):
+                await self.database.write(partial(self._interrupt, item=item))
+                self.desk.forget(conversation_id)
+
+    def _recover_one(self, db: Connection, item: Waiting, state: str) -> bool:
+        if inbox.state_of(db, item.id) != state:
+            return False  # another process was faster
+        if state == "working":
+            turn_id = turns.running_of(db, item.id)
+            if turn_id is not None and effects.happened(db, turn_id):
+                self._interrupt(db, item)
+                return False
+            if turn_id is not None:
+                turns.discard(db, turn_id)
+        inbox.release(db, item.id, self.instance.name)
+        return True
+
+    def _interrupt(self, db: Connection, item: Waiting) -> None:
+        if inbox.state_of(db, item.id) not in ("waiting", "working"):
+            return  # another process was faster
+        turn_id = turns.running_of(db, item.id)
+        if turn_id is None:
+            turn_id = turns.begin(db, item.conversation_id, item.id, item.model)
+            messages.append(db, item.conversation_id, turn_id, [item.message])
+        done = effects.happened(db, turn_id)
+        approvals.withdraw(db, turn_id)
+        did = "It had begun with: " + "; ".join(done) + "." if done else "It had not done anything yet."
+        failure = Failure(
+            "interrupted",
+            "Interrupted",
+            f"TrayClaw was closed in the middle of this. {did}",
+            "Check what is there, then ask again." if done else "Ask again.",
+        )
+        said = messages.of_turns(db, [turn_id])[turn_id]
+        messages.append(db, item.conversation_id, turn_id, cutoff.results(said, effects.of_turn(db, turn_id)))
+        turns.finish(db, turn_id, "interrupted", failure=failure)
+        inbox.finish(db, item.id)
+        if item.channel != LOCAL:
+            words = f"**{failure.title}.** {failure.message} {failure.hint}"
+            outbox.add(db, item.conversation_id, item.channel, item.chat_id, turn_id, words)
+
+    async def _answer_command(self, item: Waiting, command: commands.Command) -> None:
+        failure = None
+        try:
+            text = await self.desk.answer(item.conversation_id, command)
+        except TrayClawError as error:
+            text, failure = "", describe(error)
+        await self._close(item, "failed" if failure else "answered", text, failure)
+
+    async def _close(self, item: Waiting, status: TurnStatus, text: str, failure: Failure | None) -> None:
+        """Commit a turn that no model had a part in."""
+
+        def commit(db: Connection) -> tuple[int, int | None]:
+            turn_id = turns.begin(db, item.conversation_id, item.id, "")
+            if text:
+                messages.append(db, item.conversation_id, turn_id, [Message("notice", (Text(text),))])
+            turns.finish(db, turn_id, status, failure=failure)
+            inbox.finish(db, item.id)
+            reply = text or (f"{failure.title}. {failure.message} {failure.hint}" if failure else "")
+            if item.channel == LOCAL or not reply:
+                return turn_id, None
+            return turn_id, outbox.add(db, item.conversation_id, item.channel, item.chat_id, turn_id, reply)
+
+        turn_id, outbox_id = await self.database.write(commit)
+        self._tell(item, turn_id, status, text, failure, outbox_id)
+
+    def _tell(
+        self, item: Waiting, turn_id: int, status: TurnStatus, text: str, failure: Failure | None, outbox_id: int | None
+    ) -> None:
+        self.publish(
+            TurnFinished(
+                item.conversation_id,
+                turn_id,
+                status,
+                text,
+                "",
+                Usage(),
+                0.0,
+                0.0,
+                failure,
+                inbox_id=item.id,
+                outbox_id=outbox_id,
+            )
+        )
+
+
+def _command(message: Message) -> commands.Command | None:
+    """The command that a message is; one with pictures is none."""
+    return commands.parse(message.text) if len(message.parts) == 1 else None
+
+
+def _readable(inbound: Inbound) -> Inbound:
+    """Without lone surrogates: neither the database nor a server takes them."""
+    name, title = _utf8(inbound.sender_name), _utf8(inbound.title)
+    return replace(inbound, text=_utf8(inbound.text), sender_name=name, title=title)
+
+
+def _utf8(text: str) -> str:
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

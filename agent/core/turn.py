@@ -1,0 +1,147 @@
+"""One turn: think, act, answer. From a waiting message to a committed answer."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from agent.core import context
+from agent.core.budget import Budget
+from agent.core.context import Prompt
+from agent.core.record import Turn, TurnRecorder, describe
+from agent.core.unbroken import unbroken
+from agent.errors import ProviderError, TrayClawError, TurnLimitError
+from agent.events import Event, Failure, TurnNotice, TurnReasoning, TurnStatus, TurnText
+from agent.providers.router import Router
+from agent.providers.types import Completion, Finished, Notice, ReasoningDelta, TextDelta, tool_result
+from agent.safety.approvals import ApprovalDesk
+from agent.safety.workspace import Workspace
+from agent.settings import Settings
+from agent.storage.inbox import Waiting
+from agent.tools.toolbox import CallScope, Toolbox
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class TurnRunner:
+    """Runs turns. One instance serves all conversations."""
+
+    recorder: TurnRecorder
+    router: Router
+    toolbox: Toolbox
+    approvals: ApprovalDesk
+    budget: Budget
+    prompt: Prompt
+    settings: Callable[[], Settings]
+    workspace: Callable[[], Workspace]
+    scrub: Callable[[str], str]
+    publish: Callable[[Event], None]
+
+    async def run(self, item: Waiting) -> None:
+        """Answer one message; how it ends is committed and published.
+
+        Nothing is raised but the cancellation of a turn that had not begun: then nothing was committed.
+        """
+        try:
+            turn, stopped = await self.recorder.begin(item)
+        except Exception as problem:
+            log.exception("the message %d cannot be worked on", item.id)
+            if not self.recorder.closing:
+                self.recorder.tell_unbegun(item, describe(problem))
+            return
+        if turn is None:
+            self.recorder.tell_unbegun(item, None)
+            return
+        status: TurnStatus = "answered"
+        failure: Failure | None = None
+        try:
+            if stopped:
+                raise asyncio.CancelledError
+            async with turn.clock.limit:
+                await self._think_and_act(turn)
+        except asyncio.CancelledError:
+            status = "interrupted" if self.recorder.closing else "stopped"
+        except TimeoutError:
+            limit = self.settings().turn.max_seconds
+            error = TurnLimitError(
+                f"The turn was ended after {limit:.0f} seconds.",
+                hint="Raise turn.max_seconds, or ask for less at once.",
+            )
+            status, failure = "failed", describe(error)
+        except TrayClawError as error:
+            status, failure = ("refused" if error.exit_code == 3 else "failed"), describe(error)
+        except Exception as error:
+            log.exception("turn %d failed", turn.id)
+            status, failure = "failed", describe(error)
+        await unbroken(self.recorder.finish(turn, status, failure))
+
+    async def _think_and_act(self, turn: Turn) -> None:
+        """Ask the model, run the tools it wants, show it the results, until it answers."""
+        for _ in range(self.settings().turn.max_steps):
+            completion = await self._ask(turn)
+            turn.added.append(completion.message())
+            turn.answer = completion.text or turn.answer
+            turn.partial.clear()
+            if not completion.tool_calls:
+                if not completion.text:
+                    raise ProviderError("bad_response", "The model gave an empty answer.", hint="Ask again.")
+                return
+            await self.recorder.save(turn)
+            results = await self.toolbox.run_all(completion.tool_calls, self._scope(turn))
+            turn.added.extend(tool_result(result) for result in results)
+        steps = self.settings().turn.max_steps
+        raise TurnLimitError(
+            f"The task was not done after {steps} steps.", hint='Write "go on", or raise turn.max_steps.'
+        )
+
+    async def _ask(self, turn: Turn) -> Completion:
+        """One call of the model; every piece is published as it comes."""
+        target = self.router.resolve(turn.model)
+        tools = self.toolbox.specs() if target.provider.supports_tools else ()
+        prompt = self.prompt.message(self.workspace().root, tools=bool(tools))
+        history = await self.recorder.transcripts.get(turn.item.conversation_id, self.settings().model.history_messages)
+        request = context.request(target.model, prompt, (*history, *turn.added), tools)
+        conversation = turn.item.conversation_id
+        async with self.budget.call(request) as meter:
+            turn.calls.append(meter)
+            reserve = functools.partial(self.budget.reserve, meter)
+            async with aclosing(self.router.stream(turn.model, request, reserve)) as stream:
+                async for event in stream:
+                    if isinstance(event, TextDelta):
+                        turn.partial.append(event.text)
+                        meter.output_chars += len(event.text)
+                        self.publish(TurnText(conversation, turn.id, event.text))
+                    elif isinstance(event, ReasoningDelta):
+                        meter.output_chars += len(event.text)
+                        self.publish(TurnReasoning(conversation, turn.id, event.text))
+                    elif isinstance(event, Notice):
+                        self.publish(TurnNotice(conversation, turn.id, event.text))
+                    elif isinstance(event, Finished):
+                        meter.usage = event.completion.usage
+                        turn.answered_by = meter.target.reference if meter.target else turn.model
+                        return event.completion
+        raise ProviderError("bad_response", "The answer broke off.", retryable=True, hint="Ask again.")
+
+    def _scope(self, turn: Turn) -> CallScope:
+        """What the tools of a turn may use."""
+        settings = self.settings()
+        return CallScope(
+            conversation_id=turn.item.conversation_id,
+            turn_id=turn.id,
+            sender_role=turn.item.sender_role,
+            mode=settings.safety.mode,
+            workspace=self.workspace(),
+            publish=self.publish,
+            approvals=self.approvals,
+            record_begin=functools.partial(self.recorder.effect_begins, turn),
+            record_end=functools.partial(self.recorder.effect_ended, turn),
+            command_seconds=settings.tools.command_seconds,
+            max_chars=settings.turn.tool_output_chars,
+            pause=turn.clock.paused,
+            scrub=self.scrub,
+        )

@@ -1,0 +1,207 @@
+"""Puts an answer of Chat Completions together, from stream chunks or from one whole object.
+
+Source: https://platform.openai.com/docs/api-reference/chat-streaming, and what the compatible servers really send.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from agent.providers.chat_request import without_surrogates
+from agent.providers.types import Completion, FinishReason, ReasoningDelta, TextDelta, ToolCall, Usage
+
+_FINISH: Mapping[str, FinishReason] = {
+    "stop": "stop",
+    "eos": "stop",
+    "tool_calls": "tool_calls",
+    "function_call": "tool_calls",
+    "length": "length",
+    "max_tokens": "length",
+    "content_filter": "content_filter",
+    "safety": "content_filter",
+    "refusal": "refusal",
+}
+
+
+class _Call:
+    __slots__ = ("arguments", "id", "index", "name")
+
+    def __init__(self, index: Any) -> None:
+        self.index = index
+        self.id = ""
+        self.name = ""
+        self.arguments: list[str] = []
+
+
+class ChatAnswer:
+    """What arrived so far. `finish_reason` is the server's word, None while the answer goes on."""
+
+    __slots__ = ("_calls", "_held", "_reasoning", "_refused", "_text", "_usage", "finish_reason", "model")
+
+    def __init__(self) -> None:
+        self._text: list[str] = []
+        self._reasoning: list[str] = []
+        self._calls: list[_Call] = []
+        self._usage: Mapping[str, Any] | None = None
+        self._held = ["", ""]
+        self._refused = False
+        self.finish_reason: str | None = None
+        self.model = ""
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing arrived that a person or a tool could use."""
+        return not (self._text or self._reasoning or self._calls)
+
+    def take(self, payload: Mapping[str, Any]) -> list[TextDelta | ReasoningDelta]:
+        """Add a chunk or a whole answer; gives the pieces to show. Raises `TypeError` or the like on nonsense."""
+        events: list[TextDelta | ReasoningDelta] = []
+        usage = payload.get("usage")
+        if usage:
+            self._usage = usage
+        choices = payload.get("choices")
+        if not choices:
+            return events
+        choice = choices[0]
+        delta = choice.get("delta") or choice.get("message")
+        if delta:
+            reasoning = delta.get("reasoning_content") or delta.get("reasoning")
+            if reasoning and isinstance(reasoning, str):
+                self._say(reasoning, True, events)
+            content = delta.get("content")
+            if content:
+                if isinstance(content, str):
+                    self._say(content, False, events)
+                else:
+                    self._parts(content, events)
+            refusal = delta.get("refusal")
+            if refusal:
+                self._refused = True
+                self._say(refusal, False, events)
+            calls = delta.get("tool_calls")
+            if calls:
+                for piece in calls:
+                    self._call(piece)
+        finish = choice.get("finish_reason")
+        if finish:
+            self.finish_reason = finish
+        if not self.model:
+            self.model = payload.get("model") or ""
+        return events
+
+    def completion(self) -> Completion:
+        """The finished answer."""
+        for position, held in enumerate(self._held):
+            if held:
+                (self._reasoning if position else self._text).append("\ufffd")
+        finish = _FINISH.get((self.finish_reason or "").lower(), "stop")
+        if self._refused:
+            finish = "refusal"
+        elif self._calls and finish == "stop":
+            finish = "tool_calls"
+        elif not self._calls and finish == "tool_calls":
+            finish = "stop"
+        return Completion(
+            text="".join(self._text),
+            reasoning="".join(self._reasoning),
+            tool_calls=tuple(_tool_call(call, finish == "length") for call in self._calls),
+            finish_reason=finish,
+            usage=_usage(self._usage),
+            model=self.model,
+        )
+
+    def _say(self, piece: str, reasoning: bool, events: list[TextDelta | ReasoningDelta]) -> None:
+        held = self._held[reasoning]
+        if held or not piece.isascii():
+            piece = self._whole(held + piece, reasoning)
+            if not piece:
+                return
+        if reasoning:
+            self._reasoning.append(piece)
+            events.append(ReasoningDelta(piece))
+        else:
+            self._text.append(piece)
+            events.append(TextDelta(piece))
+
+    def _whole(self, piece: str, reasoning: bool) -> str:
+        """Without half characters: an emoji escaped as two surrogates may be cut between two chunks."""
+        self._held[reasoning] = ""
+        if "\ud800" <= piece[-1] <= "\udbff":
+            self._held[reasoning] = piece[-1]
+            piece = piece[:-1]
+        try:
+            piece.encode()
+        except UnicodeEncodeError:
+            return without_surrogates(piece)
+        return piece
+
+    def _parts(self, content: Any, events: list[TextDelta | ReasoningDelta]) -> None:
+        """Content as a list: Mistral sends its thinking this way."""
+        for part in content:
+            kind = part.get("type")
+            if kind == "text":
+                if part.get("text"):
+                    self._say(part["text"], False, events)
+            elif kind == "thinking":
+                thinking = part.get("thinking")
+                pieces = thinking if isinstance(thinking, list) else [{"text": thinking}]
+                for piece in pieces:
+                    if piece.get("text"):
+                        self._say(piece["text"], True, events)
+
+    def _call(self, piece: Mapping[str, Any]) -> None:
+        """One piece of a call. Pieces belong together by index; some servers leave it out or send 0 for all."""
+        function = piece.get("function") or {}
+        call_id = piece.get("id") or ""
+        name = function.get("name") or ""
+        index = piece.get("index")
+        call: _Call | None = None
+        if index is not None:
+            call = next((known for known in reversed(self._calls) if known.index == index), None)
+        elif self._calls and (not call_id or self._calls[-1].id == call_id):
+            call = self._calls[-1]
+        if call is None or (name and call_id and call.id and call.id != call_id):
+            call = _Call(index)
+            self._calls.append(call)
+        call.id = call.id or call_id
+        call.name = call.name or name
+        arguments = function.get("arguments")
+        if arguments:
+            call.arguments.append(arguments if isinstance(arguments, str) else json.dumps(arguments))
+
+
+def _tool_call(call: _Call, cut_off: bool) -> ToolCall:
+    raw = "".join(call.arguments)
+    if not raw.isascii():
+        raw = without_surrogates(raw)
+    arguments: Any = None
+    if raw.strip():
+        try:
+            arguments = json.loads(raw)
+        except (ValueError, RecursionError):
+            arguments = None
+    complete = isinstance(arguments, dict)
+    return ToolCall(
+        id=call.id or f"call_{uuid.uuid4().hex[:24]}",
+        name=call.name,
+        arguments=arguments if complete else {},
+        raw_arguments=raw,
+        truncated=cut_off and not complete,
+    )
+
+
+def _usage(usage: Mapping[str, Any] | None) -> Usage:
+    if not usage:
+        return Usage()
+    prompt = usage.get("prompt_tokens_details") or {}
+    output = usage.get("completion_tokens_details") or {}
+    return Usage(
+        input_tokens=usage.get("prompt_tokens") or 0,
+        output_tokens=usage.get("completion_tokens") or 0,
+        cache_read_tokens=prompt.get("cached_tokens") or usage.get("prompt_cache_hit_tokens") or 0,
+        cache_write_tokens=prompt.get("cache_write_tokens") or 0,
+        reasoning_tokens=output.get("reasoning_tokens") or 0,
+    )

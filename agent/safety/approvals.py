@@ -1,0 +1,116 @@
+"""Questions to a person about one exact action each: asked durably, answered once, denied when nobody answers."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from agent.events import Approval, ApprovalAsked, ApprovalChoice, ApprovalResolved, Event
+from agent.safety.effects import Effect
+
+TIMEOUT = "timeout"
+STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was decided, and by whom: a person's place ("desktop", "telegram:4242"), "timeout" or "stopped"."""
+
+    choice: ApprovalChoice
+    by: str
+
+
+OnAsked = Callable[[Approval, str], Awaitable[None]]
+"""Writes a question and its action hash down, before it is shown."""
+
+OnDecided = Callable[[str, ApprovalChoice, str], Awaitable[None]]
+"""Writes down how the question of this id was decided, and by whom, before anything happens."""
+
+
+async def _keep_nothing(*_: object) -> None:
+    """For a desk whose questions need not outlive the process."""
+
+
+@dataclass(slots=True)
+class _Question:
+    approval: Approval
+    answer: asyncio.Future[Answer]
+
+
+class ApprovalDesk:
+    """All open questions; lives on the loop. `seconds` says how long a new one waits."""
+
+    def __init__(
+        self,
+        publish: Callable[[Event], None],
+        seconds: Callable[[], float],
+        on_asked: OnAsked = _keep_nothing,
+        on_decided: OnDecided = _keep_nothing,
+    ) -> None:
+        self._publish = publish
+        self._seconds = seconds
+        self._on_asked = on_asked
+        self._on_decided = on_decided
+        self._open: dict[str, _Question] = {}
+
+    async def ask(
+        self,
+        effect: Effect,
+        *,
+        tool: str,
+        action_hash: str,
+        reason: str,
+        conversation_id: int,
+        turn_id: int,
+        call_id: str,
+    ) -> Answer:
+        """Ask and wait. Silence is a no. When the asking task is cancelled the question is withdrawn."""
+        seconds = self._seconds()
+        approval = Approval(
+            id=secrets.token_hex(8),
+            conversation_id=conversation_id,
+            turn_id=turn_id,
+            call_id=call_id,
+            tool=tool,
+            title=effect.title or effect.summary,
+            action=effect.action or effect.summary,
+            reason=reason,
+            undoable=effect.undoable,
+            always="",
+            expires_at=time.time() + seconds,
+        )
+        await self._on_asked(approval, action_hash)
+        question = _Question(approval, asyncio.get_running_loop().create_future())
+        self._open[approval.id] = question
+        answer = Answer("deny", STOPPED)
+        try:
+            self._publish(ApprovalAsked(approval))
+            try:
+                answer = await asyncio.wait_for(question.answer, seconds)
+            except TimeoutError:
+                answer = Answer("deny", TIMEOUT)
+        finally:
+            self._open.pop(approval.id, None)
+            self._publish(ApprovalResolved(approval, answer.choice, answer.by))
+            await self._on_decided(approval.id, answer.choice, answer.by)
+        return answer
+
+    def resolve(self, approval_id: str, choice: ApprovalChoice, by: str) -> bool:
+        """The first valid answer wins; False when it is decided, expired or unknown, or the choice is not offered."""
+        question = self._open.get(approval_id)
+        if question is None or question.answer.done():
+            return False
+        if choice not in ("allow", "deny") and not (choice == "always" and question.approval.always):
+            return False
+        if time.time() > question.approval.expires_at:  # the computer slept: the timer has not run out yet
+            question.answer.set_result(Answer("deny", TIMEOUT))
+            return False
+        question.answer.set_result(Answer(choice, by))
+        return True
+
+    def pending(self) -> tuple[Approval, ...]:
+        """Questions that wait, oldest first."""
+        return tuple(question.approval for question in self._open.values() if not question.answer.done())

@@ -1,0 +1,51 @@
+"""What a tool call is about to do, described before it happens: policy, approvals and receipts all read this."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+from typing import Literal
+
+from agent.safety.workspace import Place
+
+_HIDING = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
+"""Unicode categories of control, format, surrogate, private, unassigned and separator characters."""
+
+EffectKind = Literal["read", "write", "execute"]
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """One exact action.
+
+    `summary` is the line on a tool's card, true before and after ("Read Invoices/", "Run ls"), `title` the question of
+    an approval ("Run a command?"), `action` all that an approval shows of it. `argv` is the program and its arguments
+    where one is started.
+    """
+
+    kind: EffectKind | str
+    summary: str
+    places: tuple[Place, ...] = ()
+    argv: tuple[str, ...] = ()
+    title: str = ""
+    action: str = ""
+    undoable: bool = False
+
+
+def visible(text: str) -> str:
+    """Text in which nothing can hide: control, bidirectional and invisible characters appear as escapes.
+
+    What a person approves must be what runs ("Trojan Source", CVE-2021-42574).
+    """
+    return "".join(
+        character
+        if character in "\n\t" or unicodedata.category(character) not in _HIDING
+        else character.encode("unicode_escape").decode("ascii")
+        for character in text
+    )
+
+
+def one_line(text: str, limit: int = 80) -> str:
+    """The beginning of a text as one line, for cards and lists."""
+    line = " ".join(visible(text).split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"

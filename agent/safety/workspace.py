@@ -1,0 +1,148 @@
+"""Where a path leads: symlinks resolved, inside the workspace or not, and which places no tool may touch."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.errors import ToolError
+
+# fmt: off
+_SECRETS = (
+    ".ssh", ".gnupg", ".netrc", "_netrc", ".pgpass", ".git-credentials", ".aws", ".azure", ".kube",
+    ".docker/config.json", ".config/gcloud", ".config/gh", ".local/share/keyrings", ".local/share/kwalletd",
+    ".password-store", ".mozilla", ".config/google-chrome", ".config/chromium", ".config/BraveSoftware",
+    "Library/Keychains", "Library/Cookies", "AppData/Roaming/Microsoft/Credentials",
+    "AppData/Local/Microsoft/Credentials", "AppData/Roaming/Microsoft/Protect", "AppData/Local/Google/Chrome",
+)
+_STARTUP = (
+    ".bashrc", ".bash_profile", ".bash_login", ".bash_logout", ".bash_aliases", ".profile", ".zshrc", ".zshenv",
+    ".zprofile", ".zlogin", ".zlogout", ".config/fish", ".kshrc", ".cshrc", ".tcshrc", ".xprofile", ".xsession",
+    ".xsessionrc", ".xinitrc", ".pam_environment", ".inputrc", ".config/autostart", ".config/systemd",
+    ".config/environment.d", ".local/share/systemd", ".config/plasma-workspace", ".local/share/applications",
+    ".gitconfig", ".config/git", ".local/bin", "Library/LaunchAgents", "Documents/PowerShell",
+    "Documents/WindowsPowerShell", "AppData/Roaming/Microsoft/Windows/Start Menu/Programs/Startup",
+)
+# fmt: on
+_SYSTEM = ("/proc", "/sys", "/dev", "/boot", "/etc/shadow", "/etc/gshadow", "/etc/sudoers", "/etc/sudoers.d")
+_SENSITIVE = re.compile(
+    r"\.env(\..+)?|.*\.(pem|key|pfx|p12|kdbx|jks|keystore)|id_(rsa|dsa|ecdsa|ed25519)|credentials(\.json)?"
+    r"|\.npmrc|\.pypirc",
+    re.IGNORECASE,
+)
+_GIT_RUNS = re.compile(r"(^|/)(\.git|[^/]+\.git)/(hooks(/|$)|config$|modules/.*/(hooks(/|$)|config$))")
+_WINDOWS_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(\..*)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A path as a tool call names it, resolved.
+
+    `protected` is the reason why it must not be changed (empty: none), `secret` says that it must not even be read,
+    `sensitive` that reading it shows credentials. `shown` is the path for people, `full` all of it with ~ for the home.
+    """
+
+    path: Path
+    shown: str
+    inside: bool
+    protected: str = ""
+    secret: bool = False
+    sensitive: bool = False
+    full: str = ""
+
+
+class Workspace:
+    """The folder that tools work in. `own` are TrayClaw's folders: config, data, cache.
+
+    `but` is the default workspace, which no rule of `own` covers: with `TRAYCLAW_HOME` it lies beside the database.
+    """
+
+    def __init__(
+        self, root: Path, own: Iterable[Path] = (), *, but: Path | None = None, home: Path | None = None
+    ) -> None:
+        self.root = Path(os.path.realpath(root))
+        self._home = Path(os.path.realpath(home or Path.home()))
+        self._own = tuple(_folded(Path(os.path.realpath(folder))) for folder in own)
+        self._not_own = () if but is None else (_folded(Path(os.path.realpath(but))),)
+        self._secrets = tuple(_folded(self._home / name) for name in _SECRETS)
+        self._startup = tuple(_folded(self._home / name) for name in _STARTUP)
+        self._system = () if os.name == "nt" else tuple(_folded(Path(name)) for name in _SYSTEM)
+
+    def place(self, text: str) -> Place:
+        """Resolve what a model wrote; blocks on the file system. Raises `ToolError` for what is no path here."""
+        path = self._absolute(text)
+        try:
+            path = Path(os.path.realpath(path))
+        except (OSError, ValueError) as error:
+            raise ToolError(f"{text!r} is not a usable path: {error}.") from error
+        inside = path == self.root or self.root in path.parents
+        reason, secret = self._protection(path)
+        sensitive = bool(_SENSITIVE.fullmatch(path.name))
+        return Place(path, self._shown(path), inside, reason, secret, sensitive, self._full(path))
+
+    def _absolute(self, text: str) -> Path:
+        if not text or "\0" in text:
+            raise ToolError("The path is empty." if not text else "A path cannot contain a NUL character.")
+        if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", text) or text.lower().startswith("file:"):
+            raise ToolError(f"{text!r} is a URL; give the path of a file.")
+        if text.startswith("$") or re.match(r"%[A-Za-z_]\w*%", text):
+            raise ToolError(f"{text!r}: variables are not expanded in paths; write the path out.")
+        if os.name == "nt":
+            _refuse_windows_oddities(text)
+        elif re.match(r"[A-Za-z]:[\\/]|\\\\", text):
+            raise ToolError(f"{text!r} is a Windows path; this computer has none.")
+        if text == "~" or text.startswith(("~/", "~\\")):
+            return self._home / text[2:]
+        if text.startswith("~"):
+            raise ToolError(f"{text!r}: only ~/ is understood; write the path out.")
+        return self.root / text
+
+    def _protection(self, path: Path) -> tuple[str, bool]:
+        folded = _folded(path)
+        if _within(folded, self._own) and not _within(folded, self._not_own):
+            return "it belongs to TrayClaw itself", True
+        if _within(folded, self._secrets):
+            return "it holds keys or passwords", True
+        if _within(folded, self._system):
+            return "it belongs to the system's devices and internals", True
+        if _within(folded, self._startup):
+            return "it is run when you sign in or open a terminal", False
+        if _GIT_RUNS.search(folded.removesuffix("/")):
+            return "git runs what is written there", False
+        return "", False
+
+    def _shown(self, path: Path) -> str:
+        if path == self.root:
+            return "the workspace"
+        if self.root in path.parents:
+            return path.relative_to(self.root).as_posix()
+        return self._full(path)
+
+    def _full(self, path: Path) -> str:
+        return "~/" + path.relative_to(self._home).as_posix() if self._home in path.parents else str(path)
+
+
+def _folded(path: Path) -> str:
+    """For comparisons that must not miss: macOS and Windows ignore case and Unicode form. Ends with a slash."""
+    return unicodedata.normalize("NFC", path.as_posix()).casefold().rstrip("/") + "/"
+
+
+def _within(folded: str, folders: Iterable[str]) -> bool:
+    return any(folded.startswith(folder) for folder in folders)
+
+
+def _refuse_windows_oddities(text: str) -> None:
+    if text.startswith(("\\\\?\\", "\\\\.\\", "//?/", "//./")):
+        raise ToolError(f"{text!r} is a device path; give an ordinary path.")
+    parts = [unicodedata.normalize("NFKC", part) for part in re.split(r"[\\/]", text)]
+    if re.fullmatch(r"[A-Za-z]:", parts[0]):
+        parts = parts[1:]
+    for part in parts:
+        if part in ("", ".", ".."):
+            continue
+        if _WINDOWS_RESERVED.fullmatch(part.rstrip(" .")) or part != part.rstrip(" .") or ":" in part:
+            raise ToolError(f"{part!r} is not a file name that Windows allows.")

@@ -1,0 +1,470 @@
+"""AgentService: the composition root, and the one facade that the desktop and the command line hold."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from agent import logs
+from agent.channels.channel import Inbound
+from agent.channels.connectors import CHANNEL_NAMES, Connectors
+from agent.core.budget import Budget
+from agent.core.commands import CommandDesk
+from agent.core.context import Prompt, Transcripts
+from agent.core.intake import Intake
+from agent.core.lanes import Lanes
+from agent.core.record import TurnRecorder
+from agent.core.turn import TurnRunner
+from agent.core.watch import FileWatch
+from agent.errors import UsageError
+from agent.events import (
+    Approval,
+    ApprovalChoice,
+    ConversationChanged,
+    Event,
+    EventBus,
+    SettingsChanged,
+    TurnFinished,
+    TurnNotice,
+    TurnStarted,
+)
+from agent.keys import SecretStore
+from agent.paths import Paths
+from agent.providers import catalog
+from agent.providers.router import Router
+from agent.providers.types import Image, ModelInfo
+from agent.safety.approvals import ApprovalDesk
+from agent.safety.process import hide_environment
+from agent.safety.workspace import Workspace
+from agent.settings import Settings, SettingsFile
+from agent.storage import approvals as approval_rows
+from agent.storage import conversations, effects, turns
+from agent.storage import usage as usage_rows
+from agent.storage.conversations import LOCAL
+from agent.storage.database import Database
+from agent.storage.instance import Instance
+from agent.tools.builtin import built_in_toolbox
+from agent.views import (
+    ChannelHealth,
+    Conversation,
+    PairingRequest,
+    Person,
+    ProviderView,
+    TurnRow,
+    TurnView,
+    UsageRow,
+)
+
+log = logging.getLogger(__name__)
+
+OWNER_NAME = "You"
+
+
+class AgentService:
+    """All of the agent. Every method runs on the loop that `start` ran on; none blocks it."""
+
+    def __init__(
+        self,
+        paths: Paths,
+        file: SettingsFile,
+        settings: Settings,
+        database: Database,
+        instance: Instance,
+        prompt: Prompt,
+    ) -> None:
+        """Wire the parts together; nothing is started. Use `start`."""
+        self.paths = paths
+        self.events = EventBus()
+        self.secrets = SecretStore(paths.secrets_file)
+        self._file = file
+        self._settings = settings
+        self._settings_lock = asyncio.Lock()
+        self._workspace: tuple[Path, Workspace] | None = None
+        self._database = database
+        self._instance = instance
+        publish = self.events.publish
+        self._router = Router(lambda: self._settings, self.secrets)
+        self._approvals = ApprovalDesk(
+            publish, lambda: self._settings.safety.approval_seconds, self._note_question, self._note_decision
+        )
+        self._transcripts = Transcripts(database)
+        self._recorder = TurnRecorder(database, self._transcripts, lambda: self._settings, publish, instance.name)
+        runner = TurnRunner(
+            recorder=self._recorder,
+            router=self._router,
+            toolbox=built_in_toolbox(),
+            approvals=self._approvals,
+            budget=Budget(database, lambda: self._settings.budget, self._router.price),
+            prompt=prompt,
+            settings=lambda: self._settings,
+            workspace=self.workspace,
+            scrub=self.secrets.redactor.scrub_known,
+            publish=publish,
+        )
+        self._lanes = Lanes(runner.run, self._drop)
+        desk = CommandDesk(
+            database, self.stop_turn, self._transcripts.forget, self._status_words, self._router.check_reference
+        )
+        self._intake = Intake(database, self._lanes, desk, instance, publish)
+        self._connectors = Connectors(database, self.secrets, lambda: self._settings, self._intake.accept, self.events)
+        self._watch = FileWatch(file.path, self.reload_settings)
+        self._continued: set[int] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopped = False
+
+    # --- life -------------------------------------------------------------------------------------------------------
+    @classmethod
+    async def start(cls, paths: Paths, *, resident: bool = False) -> AgentService:
+        """Open the database and be ready.
+
+        `resident` (tray app, serve) also recovers interrupted work, starts the enabled channels in the background and
+        refuses to run twice. Raises `ConfigError`, `StorageError`, `UsageError`.
+        """
+
+        def prepare() -> tuple[SettingsFile, Settings, Instance, Database]:
+            hide_environment()
+            paths.prepare()
+            file = SettingsFile(paths.config_file)
+            settings = file.load()
+            instance = Instance(paths.data / "run")
+            if resident and not instance.become_resident():
+                instance.close()
+                raise UsageError(
+                    "Another TrayClaw is running with the same data.",
+                    title="TrayClaw is already running",
+                    hint="Use the one that runs, or quit it first.",
+                )
+            try:
+                return file, settings, instance, Database.open(paths.database)
+            except BaseException:
+                instance.close()
+                raise
+
+        prompt_ready = asyncio.ensure_future(Prompt.load())
+        try:
+            file, settings, instance, database = await asyncio.to_thread(prepare)
+        except BaseException:
+            prompt_ready.cancel()
+            raise
+        service = cls(paths, file, settings, database, instance, await prompt_ready)
+        logs.redact_with(service.secrets.redactor)
+        if resident:
+            try:
+                await service._intake.recover()
+                await service._connectors.open()
+            except BaseException:
+                await service.stop()
+                raise
+            service._keep(service._watch.run())
+        return service
+
+    async def stop(self) -> None:
+        """Stop channels and turns, write what is left, close everything. Safe to call twice."""
+        if self._stopped:
+            return
+        self._stopped = True
+        self._recorder.closing = True
+        await self._lanes.close()
+        await self._connectors.close()
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=1)
+        await self._router.aclose()
+        self.secrets.close()
+        await asyncio.to_thread(self._database.close)
+        self._instance.close()
+
+    @property
+    def settings(self) -> Settings:
+        """The settings as of now."""
+        return self._settings
+
+    async def change_settings(self, values: Mapping[str, Any]) -> Settings:
+        """Write dotted keys ({"model.default": "openai/gpt-5"}; None removes) and publish `SettingsChanged`.
+
+        Raises `ConfigError`; then nothing changed.
+        """
+        async with self._settings_lock:
+            self._settings = await asyncio.to_thread(self._file.set, values)
+            self._watch.accept()
+        self.events.publish(SettingsChanged(tuple(values)))
+        return self._settings
+
+    async def reload_settings(self) -> Settings:
+        """Read config.toml again after somebody else changed it. Raises `ConfigError`; then the old ones stay."""
+        async with self._settings_lock:
+            before = self._settings
+            self._settings = await asyncio.to_thread(self._file.load)
+        self.events.publish(SettingsChanged())
+        await self._connectors.follow(before.channels, self._settings.channels)
+        return self._settings
+
+    def workspace(self) -> Workspace:
+        """The folder that tools work in, as the settings name it now."""
+        chosen = self._settings.tools.workspace
+        root = Path(chosen).expanduser() if chosen else self.paths.workspace
+        if self._workspace is None or self._workspace[0] != root:
+            own = (self.paths.config, self.paths.data, self.paths.cache)
+            self._workspace = root, Workspace(root, own, but=self.paths.workspace)
+        return self._workspace[1]
+
+    # --- conversations ----------------------------------------------------------------------------------------------
+    async def new_conversation(self, title: str = "") -> int:
+        """A fresh local conversation."""
+        name = uuid.uuid4().hex
+        conversation_id = await self._database.write(lambda db: conversations.ensure(db, LOCAL, name, title))
+        self.events.publish(ConversationChanged(conversation_id))
+        return conversation_id
+
+    async def local_conversation(self, name: str) -> int:
+        """The local conversation of that name, created when new (`--conversation NAME`)."""
+        return await self._database.write(lambda db: conversations.ensure(db, LOCAL, name, name))
+
+    async def conversations(self, query: str = "", limit: int = 200) -> list[Conversation]:
+        """Newest first; `query` matches titles and messages."""
+        found = await self._database.read(lambda db: conversations.find(db, query, limit))
+        busy = set(self._lanes.busy())
+        return [row.with_busy() if row.id in busy else row for row in found]
+
+    async def conversation(self, conversation_id: int) -> Conversation:
+        """One conversation. Raises `UsageError` when it does not exist."""
+        found = await self._database.read(lambda db: conversations.get(db, conversation_id))
+        if found is None:
+            raise UsageError(f"There is no conversation {conversation_id}.", hint="See `trayclaw conversations list`.")
+        return found
+
+    async def timeline(self, conversation_id: int, *, before: int | None = None, limit: int = 50) -> list[TurnView]:
+        """The last `limit` turns, oldest first, waiting messages included; `before` is an inbox id, for paging."""
+        return await self._database.read(lambda db: turns.timeline(db, conversation_id, before, limit))
+
+    async def rename_conversation(self, conversation_id: int, title: str) -> None:
+        """Give it another title."""
+        await self._database.write(lambda db: conversations.rename(db, conversation_id, title))
+        self.events.publish(ConversationChanged(conversation_id))
+
+    async def delete_conversation(self, conversation_id: int) -> None:
+        """Stop it and remove it for good; what it cost stays on the record."""
+        await self.stop_turn(conversation_id)
+        await self._database.write(lambda db: conversations.delete(db, conversation_id))
+        self._transcripts.forget(conversation_id)
+        self.events.publish(ConversationChanged(conversation_id))
+
+    async def set_conversation_model(self, conversation_id: int, model: str) -> None:
+        """`provider/model`, or "" for the default. Raises `UsageError` for a provider that does not exist."""
+        chosen = self._router.check_reference(model) if model else ""
+        await self._database.write(lambda db: conversations.set_model(db, conversation_id, chosen))
+        self.events.publish(ConversationChanged(conversation_id))
+
+    # --- talking ----------------------------------------------------------------------------------------------------
+    async def send(self, conversation_id: int, text: str, images: Sequence[Image] = (), *, model: str = "") -> int:
+        """Commit a message of the local user and let its lane answer; returns the inbox id.
+
+        Commands (/new, /stop, /model, /status, /help) are answered at once. What happens is told by events.
+        """
+        if model:
+            self._router.check_reference(model)
+        conversation = await self.conversation(conversation_id)
+        inbound = Inbound(
+            channel=conversation.channel,
+            transport_id=uuid.uuid4().hex,
+            chat_id=conversation.chat_id,
+            sender_id="owner",
+            sender_name=OWNER_NAME,
+            text=text,
+            images=tuple(images),
+            sent_at=time.time(),
+        )
+        inbox_id = await self._intake.accept(inbound, "owner", model=model)
+        assert inbox_id is not None, "a fresh transport id cannot be a repeat"
+        return inbox_id
+
+    async def converse(
+        self, conversation_id: int, text: str, images: Sequence[Image] = (), *, model: str = ""
+    ) -> AsyncGenerator[Event, None]:
+        """Send, then yield the events of that message's turn; the last one is `TurnFinished`.
+
+        Closing it early stops the turn.
+        """
+        if conversation_id not in self._continued:
+            await self._intake.close_abandoned(conversation_id)
+            self._continued.add(conversation_id)
+        heard: asyncio.Queue[Event] = asyncio.Queue()
+        unsubscribe = self.events.subscribe(heard.put_nowait, conversation_id)
+        finished = False
+        try:
+            inbox_id = await self.send(conversation_id, text, images, model=model)
+            turn_id: int | None = None
+            while not finished:
+                event = await heard.get()
+                if isinstance(event, TurnStarted | TurnFinished) and event.inbox_id == inbox_id:
+                    turn_id = event.turn_id
+                if turn_id is None and isinstance(event, TurnNotice) and not event.turn_id:
+                    yield event  # why it has not begun
+                if turn_id is None or getattr(event, "turn_id", turn_id) != turn_id:
+                    continue
+                finished = isinstance(event, TurnFinished)
+                yield event
+        finally:
+            unsubscribe()
+            if not finished:
+                await self.stop_turn(conversation_id)
+
+    async def stop_turn(self, conversation_id: int) -> bool:
+        """End the running turn (and what waits behind it) within a second; whether there was one."""
+        return await self._lanes.stop(conversation_id)
+
+    async def stop_all(self) -> int:
+        """End all turns; how many there were."""
+        stopped = await asyncio.gather(*(self._lanes.stop(conversation) for conversation in self._lanes.active()))
+        return sum(stopped)
+
+    def busy_conversations(self) -> tuple[int, ...]:
+        """Conversations in which a turn runs now."""
+        return self._lanes.busy()
+
+    # --- approvals --------------------------------------------------------------------------------------------------
+    def pending_approvals(self) -> tuple[Approval, ...]:
+        """The questions that wait for an answer."""
+        return self._approvals.pending()
+
+    async def resolve_approval(self, approval_id: str, choice: ApprovalChoice, by: str) -> bool:
+        """The first valid answer wins; False when it was decided before, timed out or never existed."""
+        return self._approvals.resolve(approval_id, choice, by)
+
+    # --- models -----------------------------------------------------------------------------------------------------
+    async def providers(self) -> list[ProviderView]:
+        """The catalogue and the person's own providers; those with a key first."""
+        return await self._router.views()
+
+    async def list_models(
+        self, provider: str, *, key: str | None = None, base_url: str | None = None
+    ) -> list[ModelInfo]:
+        """The models a provider offers, with unsaved values if given (the Test button). Spends no tokens.
+
+        Raises `ProviderError`, `UsageError`.
+        """
+        return await self._router.list_models(provider, key=key, base_url=base_url)
+
+    async def find_local_models(self) -> list[ProviderView]:
+        """Ollama and LM Studio on this computer, if they answer within 0.5 s; `note` lists their models."""
+        return await self._router.find_local()
+
+    async def set_key(self, name: str, key: str) -> None:
+        """Store the key of a provider or the token of a channel. Raises `SecretError`."""
+        await self.secrets.set(secret_user(name), key)
+        self._router.forget(name)
+        self.events.publish(SettingsChanged((f"keys.{name}",)))
+
+    async def delete_key(self, name: str) -> None:
+        """Remove the key of a provider or the token of a channel. Raises `SecretError`."""
+        await self.secrets.delete(secret_user(name))
+        self._router.forget(name)
+        self.events.publish(SettingsChanged((f"keys.{name}",)))
+
+    async def stored_keys(self) -> list[str]:
+        """Names of providers and channels that have a key."""
+        names = [*catalog.names(), *self._settings.providers, *CHANNEL_NAMES]
+        users = await self.secrets.known(secret_user(name) for name in dict.fromkeys(names))
+        return [user.partition(":")[2] for user in users]
+
+    # --- channels and people ----------------------------------------------------------------------------------------
+    def channels(self) -> tuple[ChannelHealth, ...]:
+        """All channels and how they are."""
+        return self._connectors.health()
+
+    def look_for_tokens(self) -> None:
+        """Find out in the background which channels have a token; told by `ChannelChanged`, seen in `channels()`."""
+        self._connectors.look_for_tokens()
+
+    async def start_channel(self, name: str) -> None:
+        """Connect now and at every start from now on. Its health is told by `ChannelChanged`. Raises `UsageError`."""
+        _check_channel(name)
+        await self.change_settings({f"channels.{name}.enabled": True})
+        await self._connectors.restart(name)
+
+    async def stop_channel(self, name: str) -> None:
+        """Disconnect, and do not start it with the app any more. Raises `UsageError`."""
+        _check_channel(name)
+        await self.change_settings({f"channels.{name}.enabled": False})
+        await self._connectors.stop(name)
+
+    async def test_channel(self, name: str, token: str | None = None) -> str:
+        """Ask the service who the token belongs to ("@my_bot"). Raises `ChannelError`, `UsageError`."""
+        _check_channel(name)
+        return await self._connectors.identify(name, token)
+
+    async def pairing_requests(self) -> list[PairingRequest]:
+        """People who asked to talk and wait for an answer."""
+        return await self._connectors.access.requests()
+
+    async def resolve_pairing(self, code: str, approve: bool) -> Person | None:
+        """The person who may talk now, None when denied. Raises `UsageError` for an unknown or expired code."""
+        return await self._connectors.access.decide(code, approve)
+
+    async def people(self) -> list[Person]:
+        """Everybody who may talk to the agent besides the local user."""
+        return await self._connectors.access.people()
+
+    async def revoke(self, channel: str, user_id: str) -> bool:
+        """Take a paired person's access away; False when there was none."""
+        return await self._connectors.access.revoke(channel, user_id)
+
+    # --- record -----------------------------------------------------------------------------------------------------
+    async def usage(self, since: float = 0.0, by: Literal["model", "day", "conversation"] = "model") -> list[UsageRow]:
+        """Tokens and USD by group since a Unix time."""
+        return await self._database.read(lambda db: usage_rows.totals(db, since, by))
+
+    async def spent(self) -> tuple[float, float]:
+        """USD spent today and this month, in local time."""
+        return await self._database.read(usage_rows.spent)
+
+    async def turns(self, limit: int = 20) -> list[TurnRow]:
+        """Newest first."""
+        return await self._database.read(lambda db: turns.recent(db, limit))
+
+    async def turn(self, turn_id: int) -> tuple[TurnView, list[Mapping[str, Any]]]:
+        """A turn and its receipt. Raises `UsageError` when it does not exist."""
+        view = await self._database.read(lambda db: turns.view(db, turn_id))
+        if view is None:
+            raise UsageError(f"There is no turn {turn_id}.", hint="See `trayclaw turns list`.")
+        return view, await self._database.read(lambda db: effects.of_turn(db, turn_id))
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+    async def _note_question(self, approval: Approval, action_hash: str) -> None:
+        await self._database.write(lambda db: approval_rows.asked(db, approval, action_hash))
+
+    async def _note_decision(self, approval_id: str, choice: ApprovalChoice, by: str) -> None:
+        await self._database.write(lambda db: approval_rows.decided(db, approval_id, choice, by))
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _drop(self, item: Any) -> None:
+        await self._intake.drop(item)
+
+    async def _status_words(self, conversation_id: int) -> str:
+        conversation = await self.conversation(conversation_id)
+        today, month = await self.spent()
+        limits = self._settings.budget
+        running = "working on it" if conversation_id in self._lanes.busy() else "nothing runs here"
+        spent = f"${today:.2f} of ${limits.daily_usd:.2f} today, ${month:.2f} of ${limits.monthly_usd:.2f} this month"
+        model = conversation.model or self._settings.model.default
+        return f"- Model: `{model}`\n- Now: {running}\n- Spent: {spent}"
+
+
+def secret_user(name: str) -> str:
+    """Where the keyring keeps the key of a provider or the token of a channel."""
+    return f"channel:{name}" if name in CHANNEL_NAMES else f"provider:{name}"
+
+
+def _check_channel(name: str) -> None:
+    if name not in CHANNEL_NAMES:
+        raise UsageError(f"There is no channel {name}.", hint=f"There is: {', '.join(CHANNEL_NAMES)}.")

@@ -1,0 +1,272 @@
+"""The settings: pydantic models read from and written to config.toml, the person's comments kept. No secrets."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from agent.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+STARTER = "starter"
+LATER_CHANNELS = ("discord", "slack", "email")
+"""May have a table in config.toml already; this version does not read it."""
+SafetyMode = Literal["careful", "balanced", "autonomous"]
+
+
+class Section(BaseModel):
+    """A table of config.toml. Unknown keys are a mistake that is named, not ignored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelSettings(Section):
+    default: str = STARTER
+    """`provider/model`, or "starter" for the built-in one."""
+    fallback: tuple[str, ...] = ()
+    """Tried in this order when the default fails."""
+    history_messages: int = Field(default=80, ge=4, le=2000)
+    """How many recent messages of a conversation a model is shown at most."""
+
+
+class ProviderSettings(Section):
+    protocol: Literal["chat-completions", "anthropic-messages", "responses", "gemini"] = "chat-completions"
+    """Those that this version speaks: `agent.providers.PROTOCOLS`."""
+    base_url: str = ""
+    """Empty for a provider of the catalogue."""
+    headers: Mapping[str, str] = Field(default_factory=dict)
+    """Sent with every request. Not for keys."""
+
+
+class StarterSettings(Section):
+    model_path: str = ""
+    """A GGUF file; empty for the tiny model that comes along."""
+    idle_seconds: float = Field(default=300.0, gt=0)
+    """Unloaded from memory after this time without a question."""
+    context_tokens: int = Field(default=4096, ge=512)
+
+
+class ChannelSettings(Section):
+    enabled: bool = False
+    """Started with the app."""
+    owners: tuple[int, ...] = ()
+    """Immutable numeric ids of the people who own this agent."""
+
+
+class TelegramSettings(ChannelSettings):
+    api_base: str = "https://api.telegram.org"
+    """A self-hosted Bot API server works."""
+
+
+class ChannelsSettings(Section):
+    telegram: TelegramSettings = TelegramSettings()
+
+
+class BudgetSettings(Section):
+    daily_usd: float = Field(default=5.0, ge=0)
+    monthly_usd: float = Field(default=50.0, ge=0)
+
+
+class SafetySettings(Section):
+    mode: SafetyMode = "balanced"
+    approval_seconds: float = Field(default=600.0, gt=0)
+    """A question that nobody answers within this time is denied."""
+
+
+class TurnSettings(Section):
+    max_steps: int = Field(default=40, ge=1)
+    """Model calls in one turn."""
+    max_seconds: float = Field(default=1800.0, gt=0)
+    """Time of one turn, without the waits for approvals."""
+    tool_output_chars: int = Field(default=30_000, ge=1000)
+    """What a model is shown of one tool result at most."""
+
+
+class ToolsSettings(Section):
+    workspace: str = ""
+    """Folder that tools work in; empty for the default (~/TrayClaw)."""
+    command_seconds: float = Field(default=120.0, gt=0)
+    """Time-out of a command that asks for none."""
+
+
+class DesktopSettings(Section):
+    theme: Literal["system", "light", "dark"] = "system"
+    close_to_tray: bool = True
+    text_percent: int = Field(default=100, ge=80, le=200)
+    welcomed: bool = False
+    """The first-run page was seen."""
+
+
+class Settings(Section):
+    """The whole of config.toml."""
+
+    model: ModelSettings = ModelSettings()
+    providers: Mapping[str, ProviderSettings] = Field(default_factory=dict)
+    starter: StarterSettings = StarterSettings()
+    channels: ChannelsSettings = ChannelsSettings()
+    budget: BudgetSettings = BudgetSettings()
+    safety: SafetySettings = SafetySettings()
+    turn: TurnSettings = TurnSettings()
+    tools: ToolsSettings = ToolsSettings()
+    desktop: DesktopSettings = DesktopSettings()
+
+    @field_validator("providers")
+    @classmethod
+    def _provider_names(cls, providers: Mapping[str, ProviderSettings]) -> Mapping[str, ProviderSettings]:
+        for name in providers:
+            if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", name):
+                raise ValueError(f"a provider name is lower case letters, digits and dashes, not {name!r}")
+        return providers
+
+
+class SettingsFile:
+    """config.toml on disk. All methods block: call them from a thread when a loop is running."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.set_aside: tuple[str, ...] = ()
+        """Channels of `LATER_CHANNELS` that the file had a table for when it was last read."""
+
+    def load(self) -> Settings:
+        """Read the file; a missing one is all defaults. Raises `ConfigError` with line and column; never writes."""
+        import tomllib
+
+        try:
+            text = self.path.read_text(encoding="utf-8-sig")
+        except FileNotFoundError:
+            return Settings()
+        except UnicodeDecodeError as error:
+            before = error.object[: error.start].decode("utf-8")
+            place = f"{before.count(chr(10)) + 1}:{len(before) - before.rfind(chr(10))}"
+            hint = "Save it as UTF-8; the file was left as it is."
+            raise ConfigError(f"{self.path}:{place}: this is not UTF-8 text.", hint=hint) from error
+        except OSError as error:
+            raise ConfigError(
+                f"{self.path} cannot be read: {error.strerror}.", hint="Make it readable or move it away."
+            ) from error
+        try:
+            return self._validate(tomllib.loads(text))
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError(
+                f"{self.path}: {error}.", hint="Correct that place; the file was left as it is."
+            ) from error
+
+    def set(self, values: Mapping[str, Any]) -> Settings:
+        """Write dotted keys, `None` to remove one; comments stay. Raises `ConfigError`; then nothing changed."""
+        import tomlkit
+        from tomlkit.exceptions import TOMLKitError
+
+        try:
+            text = self.path.read_text(encoding="utf-8-sig") if self.path.exists() else ""
+            document = tomlkit.parse(text)
+        except (OSError, UnicodeDecodeError, TOMLKitError) as error:
+            raise ConfigError(f"{self.path}: {error}.", hint="Correct the file first; it was left as it is.") from error
+        for key, value in values.items():
+            if value is not None and key.startswith(tuple(f"channels.{name}." for name in LATER_CHANNELS)):
+                raise ConfigError(
+                    f"{key} would have no effect in this version.",
+                    title="This channel is not supported yet",
+                    hint="`trayclaw channels list` shows those that are.",
+                )
+            _assign(document, key.split("."), value)
+        settings = self._validate(document.unwrap())
+        self._replace(tomlkit.dumps(document))
+        return settings
+
+    def _validate(self, values: Mapping[str, Any]) -> Settings:
+        try:
+            return Settings.model_validate(self._without_later_channels(values))
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            key = ".".join(str(part) for part in first["loc"])
+            place = _line_of(self.path, [str(part) for part in first["loc"]])
+            message = first["msg"].removeprefix("Value error, ").replace("valid tuple", "list")
+            if first["type"] == "extra_forbidden":
+                message = "there is no such setting"
+            raise ConfigError(
+                f"{self.path}{place}: {key}: {message}.", hint="Correct that line; the file was left as it is."
+            ) from error
+
+    def _without_later_channels(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        channels = values.get("channels")
+        if not isinstance(channels, Mapping):
+            return values
+        found = tuple(name for name in LATER_CHANNELS if isinstance(channels.get(name), Mapping))
+        if found and found != self.set_aside:
+            log.warning("%s: this version does not support these channels yet: %s", self.path, ", ".join(found))
+        self.set_aside = found
+        return {**values, "channels": {name: table for name, table in channels.items() if name not in found}}
+
+    def _replace(self, text: str) -> None:
+        """Write beside the file and rename, so that a full disk or a crash leaves the old one whole."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            handle, name = tempfile.mkstemp(dir=self.path.parent, prefix=".config-", suffix=".toml")
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
+        temporary = Path(name)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self.path)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise _unwritable(self.path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> ConfigError:
+    return ConfigError(
+        f"{path} cannot be written: {error.strerror}.",
+        title="The settings could not be saved",
+        hint="Free some space or make the folder writable; the old settings are untouched.",
+    )
+
+
+def _assign(table: Any, keys: list[str], value: Any) -> None:
+    import tomlkit
+
+    for key in keys[:-1]:
+        if key not in table:
+            if value is None:
+                return
+            table[key] = tomlkit.table()
+        table = table[key]
+        if not isinstance(table, Mapping):
+            raise ConfigError(f"{key} is a value, not a table.", hint="See `trayclaw config show`.")
+    if value is None:
+        table.pop(keys[-1], None)
+    else:
+        table[keys[-1]] = list(value) if isinstance(value, tuple) else value
+
+
+def _line_of(path: Path, keys: list[str]) -> str:
+    """`:LINE:COLUMN` of a key, as well as a text search can tell; empty when it cannot."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return ""
+    table = ""
+    best = ""
+    for number, line in enumerate(lines, start=1):
+        header = re.match(r"\s*\[+\s*([^\]]+?)\s*\]", line)
+        if header:
+            table = header[1]
+            if table == ".".join(keys):
+                best = f":{number}:{line.index('[') + 1}"
+            continue
+        entry = re.match(r"(\s*)([\w.\"'-]+)\s*=", line)
+        if entry:
+            name = f"{table}.{entry[2]}" if table else entry[2]
+            if ".".join(keys) == name or ".".join(keys).startswith(name + "."):
+                return f":{number}:{len(entry[1]) + 1}"
+    return best

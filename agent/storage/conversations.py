@@ -1,0 +1,110 @@
+"""Conversations: one per chat of a channel."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+
+from agent.views import Conversation
+
+LOCAL = "local"
+"""The channel of the window and the terminal."""
+
+_PREVIEW_CHARS = 120
+_TITLE_CHARS = 60
+
+
+def ensure(db: sqlite3.Connection, channel: str, chat_id: str, title: str = "") -> int:
+    """The id of the conversation of that chat, created when new."""
+    row = db.execute("SELECT id FROM conversations WHERE channel = ? AND chat_id = ?", (channel, chat_id)).fetchone()
+    if row is not None:
+        return int(row[0])
+    now = time.time()
+    cursor = db.execute(
+        "INSERT INTO conversations (channel, chat_id, title, model, created_at, updated_at, preview, context_from)"
+        " VALUES (?, ?, ?, '', ?, ?, '', 0)",
+        (channel, chat_id, title, now, now),
+    )
+    return int(cursor.lastrowid or 0)
+
+
+def touch(db: sqlite3.Connection, conversation_id: int, preview: str) -> None:
+    """Note that something was said; the first words also become the title of a conversation that has none."""
+    line = " ".join(preview[: _PREVIEW_CHARS * 2].split())
+    title = line if len(line) <= _TITLE_CHARS else line[: _TITLE_CHARS - 1].rstrip() + "…"
+    db.execute(
+        "UPDATE conversations SET updated_at = ?, preview = ?, title = CASE title WHEN '' THEN ? ELSE title END"
+        " WHERE id = ?",
+        (time.time(), line[:_PREVIEW_CHARS], title, conversation_id),
+    )
+
+
+def get(db: sqlite3.Connection, conversation_id: int) -> Conversation | None:
+    """One conversation, or None."""
+    row = db.execute("SELECT * FROM conversations WHERE id = ?", (conversation_id,)).fetchone()
+    return _view(row) if row is not None else None
+
+
+def find(db: sqlite3.Connection, query: str = "", limit: int = 200) -> list[Conversation]:
+    """Newest first; with a query, those whose title or messages contain it (case-insensitive for ASCII)."""
+    if not query:
+        rows = db.execute("SELECT * FROM conversations ORDER BY updated_at DESC LIMIT ?", (limit,))
+        return [_view(row) for row in rows]
+    pattern = "%" + query.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+    rows = db.execute(
+        "SELECT * FROM conversations c WHERE title LIKE :q ESCAPE '\\' OR EXISTS ("
+        "  SELECT 1 FROM messages m, json_each(m.parts) p WHERE m.conversation_id = c.id"
+        "  AND json_extract(p.value, '$.type') = 'text' AND json_extract(p.value, '$.text') LIKE :q ESCAPE '\\')"
+        " ORDER BY updated_at DESC LIMIT :limit",
+        {"q": pattern, "limit": limit},
+    )
+    return [_view(row) for row in rows]
+
+
+def rename(db: sqlite3.Connection, conversation_id: int, title: str) -> None:
+    """Give it another title."""
+    db.execute("UPDATE conversations SET title = ? WHERE id = ?", (title, conversation_id))
+
+
+def set_model(db: sqlite3.Connection, conversation_id: int, model: str) -> None:
+    """The model of this conversation; empty for the default one."""
+    db.execute("UPDATE conversations SET model = ? WHERE id = ?", (model, conversation_id))
+
+
+def start_afresh(db: sqlite3.Connection, conversation_id: int) -> None:
+    """What was said until now is no longer shown to the model; it stays in the database."""
+    db.execute(
+        "UPDATE conversations SET context_from ="
+        " (SELECT COALESCE(MAX(id), 0) + 1 FROM messages WHERE conversation_id = :id) WHERE id = :id",
+        {"id": conversation_id},
+    )
+
+
+def delete(db: sqlite3.Connection, conversation_id: int) -> None:
+    """Remove a conversation with all that belongs to it; what it cost stays on the record."""
+    of_turn = "turn_id IN (SELECT id FROM turns WHERE conversation_id = ?)"
+    # Numbers of rows are given again: what remains must not be counted as somebody else's.
+    db.execute("UPDATE usage SET conversation_id = NULL, turn_id = NULL WHERE conversation_id = ?", (conversation_id,))
+    for statement in (
+        f"DELETE FROM effects WHERE {of_turn}",  # noqa: S608 - a constant
+        "DELETE FROM approvals WHERE conversation_id = ?",
+        "DELETE FROM outbox WHERE conversation_id = ?",
+        "DELETE FROM messages WHERE conversation_id = ?",
+        "DELETE FROM turns WHERE conversation_id = ?",
+        "DELETE FROM inbox WHERE conversation_id = ?",
+        "DELETE FROM conversations WHERE id = ?",
+    ):
+        db.execute(statement, (conversation_id,))
+
+
+def _view(row: sqlite3.Row) -> Conversation:
+    return Conversation(
+        row["id"],
+        row["channel"],
+        row["chat_id"],
+        row["title"],
+        row["model"],
+        row["created_at"],
+        row["updated_at"],
+        row["preview"],
+    )

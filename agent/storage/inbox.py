@@ -1,0 +1,108 @@
+"""The inbox: every message from a person, committed before its transport is told that it arrived."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from dataclasses import dataclass
+
+from agent.channels.channel import Role
+from agent.providers.types import Message
+from agent.storage import messages
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A message that no turn has answered yet."""
+
+    id: int
+    conversation_id: int
+    channel: str
+    chat_id: str
+    sender_id: str
+    sender_name: str
+    sender_role: Role
+    message: Message
+    model: str
+    received_at: float
+
+
+def add(
+    db: sqlite3.Connection,
+    *,
+    conversation_id: int,
+    channel: str,
+    transport_id: str,
+    chat_id: str,
+    sender_id: str,
+    sender_name: str,
+    sender_role: Role,
+    message: Message,
+    model: str,
+    owner: str,
+) -> int | None:
+    """The id of the new row; None for a message that was received before."""
+    cursor = db.execute(
+        "INSERT OR IGNORE INTO inbox (conversation_id, channel, transport_id, chat_id, sender_id, sender_name,"
+        " sender_role, parts, model, received_at, state, owner) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'waiting', ?)",
+        (
+            conversation_id,
+            channel,
+            transport_id,
+            chat_id,
+            sender_id,
+            sender_name,
+            sender_role,
+            messages.dump(message),
+            model,
+            time.time(),
+            owner,
+        ),
+    )
+    return cursor.lastrowid if cursor.rowcount else None
+
+
+def claim(db: sqlite3.Connection, inbox_id: int, owner: str) -> bool:
+    """Begin to work on a waiting message; False when it is no longer waiting."""
+    cursor = db.execute(
+        "UPDATE inbox SET state = 'working', owner = ? WHERE id = ? AND state = 'waiting'", (owner, inbox_id)
+    )
+    return bool(cursor.rowcount)
+
+
+def state_of(db: sqlite3.Connection, inbox_id: int) -> str:
+    """waiting, working or done; empty when it was removed."""
+    row = db.execute("SELECT state FROM inbox WHERE id = ?", (inbox_id,)).fetchone()
+    return str(row["state"]) if row is not None else ""
+
+
+def finish(db: sqlite3.Connection, inbox_id: int) -> None:
+    """It was dealt with: answered, stopped or failed visibly."""
+    db.execute("UPDATE inbox SET state = 'done' WHERE id = ?", (inbox_id,))
+
+
+def release(db: sqlite3.Connection, inbox_id: int, owner: str) -> None:
+    """Put it back, to be answered from the beginning by that process."""
+    db.execute("UPDATE inbox SET state = 'waiting', owner = ? WHERE id = ?", (owner, inbox_id))
+
+
+def unfinished(db: sqlite3.Connection) -> list[tuple[Waiting, str, str]]:
+    """All that is not done, oldest first, with its state and the process it belongs to."""
+    rows = db.execute("SELECT * FROM inbox WHERE state IN ('waiting', 'working') ORDER BY id")
+    return [(waiting(row), row["state"], row["owner"] or "") for row in rows]
+
+
+def waiting(row: sqlite3.Row) -> Waiting:
+    """A row as a value."""
+    return Waiting(
+        row["id"],
+        row["conversation_id"],
+        row["channel"],
+        row["chat_id"] or "",
+        row["sender_id"] or "",
+        row["sender_name"] or "",
+        row["sender_role"],
+        messages.load("user", row["parts"]),
+        row["model"] or "",
+        row["received_at"],
+    )

@@ -1,0 +1,61 @@
+"""Messages: what was said, part by part, as the model is shown it. Append-only."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterable
+
+from agent.providers.types import Message, part_from_json, part_to_json
+
+
+def append(db: sqlite3.Connection, conversation_id: int, turn_id: int, messages: Iterable[Message]) -> None:
+    """Add messages at the end of a conversation."""
+    now = time.time()
+    db.executemany(
+        "INSERT INTO messages (conversation_id, turn_id, role, parts, created_at) VALUES (?, ?, ?, ?, ?)",
+        [(conversation_id, turn_id, message.role, dump(message), now) for message in messages],
+    )
+
+
+def context(db: sqlite3.Connection, conversation_id: int, limit: int) -> list[Message]:
+    """The last `limit` messages since the conversation was started afresh, oldest first, beginning with a person's.
+
+    More when the last turn alone is longer. Turns of two processes in one conversation do not come out interleaved.
+    """
+    since, kind = "(SELECT context_from FROM conversations WHERE id = :id)", "role != 'notice'"
+    rows = db.execute(
+        f"SELECT turn_id, role, parts FROM messages WHERE conversation_id = :id AND {kind} AND id >= MAX({since},"  # noqa: S608
+        f"  MIN(COALESCE((SELECT id FROM messages WHERE conversation_id = :id AND {kind} ORDER BY id DESC"
+        f"    LIMIT 1 OFFSET :limit - 1), 0),"
+        f"   COALESCE((SELECT MAX(id) FROM messages WHERE conversation_id = :id AND role = 'user'), 0)))"
+        " ORDER BY id",
+        {"id": conversation_id, "limit": limit},
+    ).fetchall()
+    rows.sort(key=lambda row: row["turn_id"])
+    found = [load(row["role"], row["parts"]) for row in rows]
+    while found and found[0].role != "user":
+        del found[0]
+    return found
+
+
+def of_turns(db: sqlite3.Connection, turn_ids: list[int]) -> dict[int, list[Message]]:
+    """The messages of some turns, in order."""
+    found: dict[int, list[Message]] = {turn_id: [] for turn_id in turn_ids}
+    marks = ",".join("?" * len(turn_ids))
+    rows = db.execute(f"SELECT turn_id, role, parts FROM messages WHERE turn_id IN ({marks}) ORDER BY id", turn_ids)  # noqa: S608
+    for row in rows:
+        found[row["turn_id"]].append(load(row["role"], row["parts"]))
+    return found
+
+
+def dump(message: Message) -> str:
+    """The parts of a message as JSON; lone surrogates, which UTF-8 cannot carry, are replaced."""
+    text = json.dumps([part_to_json(part) for part in message.parts], ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def load(role: str, parts: str) -> Message:
+    """The reverse of `dump`."""
+    return Message(role, tuple(part_from_json(part) for part in json.loads(parts)))  # type: ignore[arg-type]

@@ -1,0 +1,109 @@
+"""The outbox: every answer for a channel, committed before it is sent."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """An answer that has not been delivered. `uncertain`: it was being sent when the app died."""
+
+    id: int
+    conversation_id: int
+    turn_id: int | None
+    channel: str
+    chat_id: str
+    text: str
+    created_at: float
+    uncertain: bool
+    attempts: int
+    due_at: float
+
+
+def add(
+    db: sqlite3.Connection, conversation_id: int, channel: str, chat_id: str, turn_id: int | None, text: str
+) -> int:
+    """Queue an answer; it is due at once."""
+    now = time.time()
+    cursor = db.execute(
+        "INSERT INTO outbox (conversation_id, turn_id, channel, chat_id, text, created_at, state, uncertain, attempts,"
+        " due_at) VALUES (?, ?, ?, ?, ?, ?, 'waiting', 0, 0, ?)",
+        (conversation_id, turn_id, channel, chat_id, text, now, now),
+    )
+    return int(cursor.lastrowid or 0)
+
+
+def waiting(db: sqlite3.Connection, channel: str) -> list[Pending]:
+    """All undelivered answers of a channel in the order they were made."""
+    rows = db.execute(
+        "SELECT * FROM outbox WHERE channel = ? AND state IN ('waiting', 'sending') ORDER BY id", (channel,)
+    )
+    return [_pending(row) for row in rows]
+
+
+def first(db: sqlite3.Connection, channel: str, chat_id: str) -> Pending | None:
+    """The oldest undelivered answer of a chat."""
+    row = db.execute(
+        "SELECT * FROM outbox WHERE channel = ? AND chat_id = ? AND state IN ('waiting', 'sending')"
+        " ORDER BY id LIMIT 1",
+        (channel, chat_id),
+    ).fetchone()
+    return _pending(row) if row else None
+
+
+def get(db: sqlite3.Connection, outbox_id: int) -> Pending | None:
+    """One answer that is not delivered yet, or None."""
+    row = db.execute("SELECT * FROM outbox WHERE id = ? AND state IN ('waiting', 'sending')", (outbox_id,)).fetchone()
+    return _pending(row) if row else None
+
+
+def mark_sending(db: sqlite3.Connection, outbox_id: int) -> None:
+    """Commit this before the transport is called: after a crash the answer is then known to be uncertain."""
+    db.execute("UPDATE outbox SET state = 'sending', attempts = attempts + 1 WHERE id = ?", (outbox_id,))
+
+
+def mark_sent(db: sqlite3.Connection, outbox_id: int, transport_ids: tuple[str, ...]) -> None:
+    """It arrived."""
+    db.execute(
+        "UPDATE outbox SET state = 'sent', error = NULL, transport_ids = ? WHERE id = ?",
+        (json.dumps(transport_ids), outbox_id),
+    )
+
+
+def mark_retry(db: sqlite3.Connection, outbox_id: int, error: str, due_at: float, *, uncertain: bool = False) -> None:
+    """It did not arrive, or nobody knows (`uncertain`); try again at a Unix time."""
+    db.execute(
+        "UPDATE outbox SET state = 'waiting', error = ?, due_at = ?, uncertain = MAX(uncertain, ?) WHERE id = ?",
+        (error, due_at, int(uncertain), outbox_id),
+    )
+
+
+def mark_failed(db: sqlite3.Connection, outbox_id: int, error: str) -> None:
+    """It will not arrive; people see it as undelivered."""
+    db.execute("UPDATE outbox SET state = 'failed', error = ? WHERE id = ?", (error, outbox_id))
+
+
+def recover(db: sqlite3.Connection) -> list[int]:
+    """After a crash: what was being sent waits again, marked as uncertain. Returns these ids."""
+    rows = db.execute("SELECT id FROM outbox WHERE state = 'sending'").fetchall()
+    db.execute("UPDATE outbox SET state = 'waiting', uncertain = 1 WHERE state = 'sending'")
+    return [row[0] for row in rows]
+
+
+def _pending(row: sqlite3.Row) -> Pending:
+    return Pending(
+        row["id"],
+        row["conversation_id"],
+        row["turn_id"],
+        row["channel"],
+        row["chat_id"],
+        row["text"],
+        row["created_at"],
+        bool(row["uncertain"]),
+        row["attempts"],
+        row["due_at"],
+    )

@@ -1,0 +1,180 @@
+"""Turns: one run of the agent on one message, and how it ended."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from dataclasses import asdict
+
+from agent.events import Failure, TurnStatus
+from agent.providers.types import NOTHING, Message, Reasoning, Text, ToolCall, ToolResult
+from agent.storage import messages, usage
+from agent.views import ReasoningItem, TextItem, ToolItem, TurnItem, TurnRow, TurnView
+
+
+def begin(db: sqlite3.Connection, conversation_id: int, inbox_id: int, model: str) -> int:
+    """A new running turn."""
+    cursor = db.execute(
+        "INSERT INTO turns (conversation_id, inbox_id, status, model, started_at, seconds)"
+        " VALUES (?, ?, 'running', ?, ?, 0)",
+        (conversation_id, inbox_id, model, time.time()),
+    )
+    return int(cursor.lastrowid or 0)
+
+
+def finish(
+    db: sqlite3.Connection,
+    turn_id: int,
+    status: TurnStatus,
+    *,
+    model: str | None = None,
+    seconds: float = 0.0,
+    failure: Failure | None = None,
+) -> None:
+    """Note how it ended; `model` is the one that answered in the end."""
+    db.execute(
+        "UPDATE turns SET status = ?, model = COALESCE(?, model), seconds = ?, failure = ? WHERE id = ?",
+        (status, model, seconds, json.dumps(asdict(failure)) if failure else None, turn_id),
+    )
+
+
+def is_running(db: sqlite3.Connection, turn_id: int, inbox_id: int) -> bool:
+    """Whether it is still there and not ended: its conversation may have been removed, even by another process."""
+    row = db.execute(
+        "SELECT 1 FROM turns WHERE id = ? AND inbox_id = ? AND status = 'running'", (turn_id, inbox_id)
+    ).fetchone()
+    return row is not None
+
+
+def running_of(db: sqlite3.Connection, inbox_id: int) -> int | None:
+    """The turn that was under way for a message."""
+    row = db.execute(
+        "SELECT id FROM turns WHERE inbox_id = ? AND status = 'running' ORDER BY id DESC LIMIT 1", (inbox_id,)
+    ).fetchone()
+    return int(row[0]) if row else None
+
+
+def discard(db: sqlite3.Connection, turn_id: int) -> None:
+    """Forget a turn that ended before it did anything, so that its message can be answered from the beginning."""
+    db.execute("DELETE FROM messages WHERE turn_id = ?", (turn_id,))
+    db.execute("DELETE FROM approvals WHERE turn_id = ?", (turn_id,))
+    db.execute("DELETE FROM effects WHERE turn_id = ?", (turn_id,))
+    db.execute("UPDATE usage SET turn_id = NULL WHERE turn_id = ?", (turn_id,))
+    db.execute("DELETE FROM turns WHERE id = ?", (turn_id,))
+
+
+def timeline(db: sqlite3.Connection, conversation_id: int, before: int | None, limit: int) -> list[TurnView]:
+    """What a window shows of a conversation: the last messages with everything done about them, oldest first."""
+    rows = db.execute(
+        _VIEW + " WHERE i.conversation_id = ? AND i.id < ? ORDER BY i.id DESC LIMIT ?",
+        (conversation_id, before if before is not None else 1 << 62, limit),
+    ).fetchall()
+    return _views(db, list(reversed(rows)))
+
+
+def view(db: sqlite3.Connection, turn_id: int) -> TurnView | None:
+    """One turn as a window shows it."""
+    found = _views(db, db.execute(_VIEW + " WHERE t.id = ?", (turn_id,)).fetchall())
+    return found[0] if found else None
+
+
+def recent(db: sqlite3.Connection, limit: int) -> list[TurnRow]:
+    """The newest turns of all conversations."""
+    rows = db.execute(
+        "SELECT t.id, t.conversation_id, c.title, i.parts, t.status, t.model, t.started_at, t.seconds,"
+        " COALESCE((SELECT SUM(cost_usd) FROM usage u WHERE u.turn_id = t.id), 0) AS cost"
+        " FROM turns t JOIN inbox i ON i.id = t.inbox_id JOIN conversations c ON c.id = t.conversation_id"
+        " ORDER BY t.id DESC LIMIT ?",
+        (limit,),
+    )
+    return [
+        TurnRow(
+            row["id"],
+            row["conversation_id"],
+            row["title"],
+            messages.load("user", row["parts"]).text,
+            row["status"],
+            row["model"],
+            row["started_at"],
+            row["seconds"],
+            row["cost"],
+        )
+        for row in rows
+    ]
+
+
+_VIEW = (
+    "SELECT i.id AS inbox_id, i.parts, i.sender_name, i.received_at, t.id AS turn_id, t.status, t.model, t.seconds,"
+    " t.failure, (SELECT CASE WHEN o.uncertain AND o.state != 'failed' THEN 'uncertain'"
+    "   WHEN o.state = 'sending' THEN 'waiting' ELSE o.state END FROM outbox o WHERE o.turn_id = t.id"
+    "   ORDER BY o.id DESC LIMIT 1) AS delivery"
+    " FROM inbox i LEFT JOIN turns t ON t.id = (SELECT MAX(id) FROM turns WHERE inbox_id = i.id)"
+)
+
+
+def _views(db: sqlite3.Connection, rows: list[sqlite3.Row]) -> list[TurnView]:
+    turn_ids = [row["turn_id"] for row in rows if row["turn_id"] is not None]
+    said = messages.of_turns(db, turn_ids)
+    spent = usage.of_turns(db, turn_ids)
+    effects = _effects(db, turn_ids)
+    views = []
+    for row in rows:
+        turn_id = row["turn_id"]
+        tokens, cost = spent.get(turn_id, (NOTHING, 0.0))
+        views.append(
+            TurnView(
+                inbox_id=row["inbox_id"],
+                turn_id=turn_id,
+                question=messages.load("user", row["parts"]).text,
+                sender_name=row["sender_name"] or "",
+                asked_at=row["received_at"],
+                status=row["status"] or "waiting",
+                items=_items(said.get(turn_id, []), effects.get(turn_id, {})),
+                model=row["model"] or "",
+                usage=tokens,
+                cost_usd=cost,
+                seconds=row["seconds"] or 0.0,
+                failure=Failure(**json.loads(row["failure"])) if row["failure"] else None,
+                delivery=row["delivery"] or "",
+            )
+        )
+    return views
+
+
+def _effects(db: sqlite3.Connection, turn_ids: list[int]) -> dict[int, dict[str, tuple[str, float | None]]]:
+    found: dict[int, dict[str, tuple[str, float | None]]] = {}
+    marks = ",".join("?" * len(turn_ids))
+    query = f"SELECT turn_id, call_id, summary, seconds FROM effects WHERE turn_id IN ({marks})"  # noqa: S608
+    for row in db.execute(query, turn_ids):
+        found.setdefault(row["turn_id"], {})[row["call_id"]] = (row["summary"], row["seconds"])
+    return found
+
+
+def _items(said: list[Message], effects: dict[str, tuple[str, float | None]]) -> tuple[TurnItem, ...]:
+    results = {part.call_id: part for message in said for part in message.parts if isinstance(part, ToolResult)}
+    items: list[TurnItem] = []
+    for message in said:
+        if message.role not in ("assistant", "notice"):
+            continue
+        for part in message.parts:
+            match part:
+                case Text(text):
+                    items.append(TextItem(text))
+                case Reasoning(text=text):
+                    items.append(ReasoningItem(text))
+                case ToolCall():
+                    result = results.get(part.id)
+                    summary, seconds = effects.get(part.id, (part.name, None))
+                    items.append(
+                        ToolItem(
+                            part.id,
+                            part.name,
+                            part.arguments,
+                            summary,
+                            result.text if result else None,
+                            result.ok if result else None,
+                            seconds,
+                        )
+                    )
+    return tuple(items)

@@ -1,0 +1,96 @@
+"""Usage: every call of a model with its tokens and its price."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from typing import Literal
+
+from agent.providers.types import Usage
+from agent.views import UsageRow
+
+_SUMS = (
+    "COUNT(*) AS calls, SUM(input_tokens) AS i, SUM(output_tokens) AS o, SUM(cache_read_tokens) AS r,"
+    " SUM(cache_write_tokens) AS w, SUM(reasoning_tokens) AS t, SUM(cost_usd) AS cost, SUM(u.seconds) AS seconds"
+)
+_GROUPS = {
+    "model": "u.provider || CASE u.model WHEN '' THEN '' ELSE '/' || u.model END",
+    "day": "date(u.started_at, 'unixepoch', 'localtime')",
+    "conversation": "COALESCE(NULLIF(c.title, ''), 'conversation ' || u.conversation_id, 'none')",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of a model. `seconds` is its duration, `outcome` "ok" or the kind of its error."""
+
+    provider: str
+    model: str
+    purpose: str
+    started_at: float
+    seconds: float
+    outcome: str
+    usage: Usage
+    cost_usd: float
+    price_known: bool
+
+
+def add(db: sqlite3.Connection, conversation_id: int | None, turn_id: int | None, call: Call) -> None:
+    """Put a call on the record."""
+    tokens = call.usage
+    db.execute(
+        "INSERT INTO usage (conversation_id, turn_id, provider, model, purpose, started_at, seconds, outcome,"
+        " input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, reasoning_tokens, cost_usd, price_known)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            conversation_id,
+            turn_id,
+            call.provider,
+            call.model,
+            call.purpose,
+            call.started_at,
+            call.seconds,
+            call.outcome,
+            tokens.input_tokens,
+            tokens.output_tokens,
+            tokens.cache_read_tokens,
+            tokens.cache_write_tokens,
+            tokens.reasoning_tokens,
+            call.cost_usd,
+            call.price_known,
+        ),
+    )
+
+
+def of_turns(db: sqlite3.Connection, turn_ids: list[int]) -> dict[int, tuple[Usage, float]]:
+    """Tokens and USD of some turns."""
+    marks = ",".join("?" * len(turn_ids))
+    rows = db.execute(f"SELECT turn_id, {_SUMS} FROM usage u WHERE turn_id IN ({marks}) GROUP BY turn_id", turn_ids)  # noqa: S608
+    return {row["turn_id"]: (_tokens(row), row["cost"]) for row in rows}
+
+
+def totals(db: sqlite3.Connection, since: float, by: Literal["model", "day", "conversation"]) -> list[UsageRow]:
+    """Sums by group since a Unix time, the dearest first (days: the newest first)."""
+    order = "grp DESC" if by == "day" else "cost DESC, calls DESC"
+    rows = db.execute(
+        f"SELECT {_GROUPS[by]} AS grp, {_SUMS} FROM usage u LEFT JOIN conversations c ON c.id = u.conversation_id"  # noqa: S608
+        f" WHERE u.started_at >= ? GROUP BY grp ORDER BY {order}",
+        (since,),
+    )
+    return [UsageRow(row["grp"], row["calls"], _tokens(row), row["cost"], row["seconds"] or 0.0) for row in rows]
+
+
+def spent(db: sqlite3.Connection) -> tuple[float, float]:
+    """USD spent since midnight and since the first of the month, local time."""
+    day, month = (
+        db.execute(
+            "SELECT COALESCE(SUM(cost_usd), 0) FROM usage WHERE started_at >="  # noqa: S608 - one of two constants
+            f" CAST(strftime('%s', 'now', 'localtime', '{start}', 'utc') AS REAL)"
+        ).fetchone()[0]
+        for start in ("start of day", "start of month")
+    )
+    return float(day), float(month)
+
+
+def _tokens(row: sqlite3.Row) -> Usage:
+    return Usage(row["i"] or 0, row["o"] or 0, row["r"] or 0, row["w"] or 0, row["t"] or 0)

@@ -1,0 +1,207 @@
+"""Tools for files: read, write, edit, list."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from agent.errors import EditError, ToolError
+from agent.safety.effects import Effect, visible
+from agent.tools import textfile
+from agent.tools.clip import clip
+from agent.tools.editing import replace_text
+from agent.tools.tool import Outcome, ToolContext, tool
+
+__all__ = ["edit_file", "list_dir", "read_file", "replace_text", "write_file"]
+
+LONGEST_LINE = 2_000
+MOST_ENTRIES = 500
+SHOWN_CHARS = 6_000
+"""What an approval shows of a text at most."""
+_PATH_NAMES = {"file_path": "path", "filename": "path"}
+_EDIT_NAMES = {"old_string": "old", "old_text": "old", "new_string": "new", "new_text": "new"}
+
+
+def _reading(verb: str) -> Callable[..., Effect]:
+    def describe(context: ToolContext, path: str = ".", **_: Any) -> Effect:
+        place = context.workspace.place(path)
+        return Effect(
+            "read",
+            f"{verb} {place.shown}",
+            (place,),
+            title="Read outside the workspace?" if not place.inside else "Read this file?",
+            action=f"{verb} {visible(place.full)}",
+        )
+
+    return describe
+
+
+def _describe_write(context: ToolContext, path: str, text: str) -> Effect:
+    place = context.workspace.place(path)
+    exists = os.path.lexists(place.path)
+    verb = "Replace" if exists else "Create"
+    return Effect(
+        "write",
+        f"{verb} {place.shown}",
+        (place,),
+        title=f"{verb} a file?",
+        action=f"{verb} {visible(place.full)} with this text ({len(text):,} characters):\n\n"
+        + clip(visible(text), SHOWN_CHARS),
+    )
+
+
+def _describe_edit(context: ToolContext, path: str, old: str, new: str, replace_all: bool = False) -> Effect:
+    place = context.workspace.place(path)
+    removed = "".join(f"\n- {line}" for line in visible(old).splitlines())
+    added = "".join(f"\n+ {line}" for line in visible(new).splitlines())
+    everywhere = ", everywhere in it" if replace_all else ""
+    return Effect(
+        "write",
+        f"Edit {place.shown}",
+        (place,),
+        title="Change a file?",
+        action=f"Edit {visible(place.full)}{everywhere}:\n{clip(removed, SHOWN_CHARS)}{clip(added, SHOWN_CHARS)}",
+    )
+
+
+def _before(context: ToolContext, **_: Any) -> Mapping[str, Any]:
+    return textfile.before_image(context.path)
+
+
+@tool("read", _reading("Read"), also=_PATH_NAMES)
+def read_file(context: ToolContext, path: str, offset: int = 1, limit: int = 2000) -> str:
+    """Read a text file. Lines come numbered; the numbers are not part of the file.
+
+    Args:
+        path: Relative to the workspace, or absolute.
+        offset: First line, from 1.
+        limit: Number of lines.
+    """
+    text = textfile.read_text(context.path).text
+    if not text:
+        return "(the file is empty)"
+    lines = re.split(r"\r\n|\r|\n", text)  # as editors count them; splitlines() knows more kinds
+    if not lines[-1]:
+        lines.pop()
+    first = max(offset, 1)
+    if first > len(lines):
+        raise ToolError(f"The file has {len(lines)} lines; there is no line {first}.")
+    shown: list[str] = []
+    room = context.max_chars - 200
+    for number, line in enumerate(lines[first - 1 : first - 1 + max(limit, 1)], start=first):
+        cut = line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}... ({len(line):,} characters)"
+        room -= len(cut) + len(str(number)) + 2
+        if room < 0 and shown:
+            break
+        shown.append(f"{number}\t{cut}")
+    last = first + len(shown) - 1
+    if last < len(lines):
+        shown.append(f"(lines {first}-{last} of {len(lines)}; go on with offset={last + 1})")
+    return "\n".join(shown)
+
+
+@tool("write", _describe_write, before=_before, also=_PATH_NAMES | {"content": "text", "contents": "text"})
+def write_file(context: ToolContext, path: str, text: str) -> Outcome:
+    """Create a file or replace all of its content. To change a part, use edit_file.
+
+    Args:
+        path: Relative to the workspace, or absolute. Missing folders are made.
+        text: The whole content.
+    """
+    return _written(context.path, text.encode("utf-8"), f"Wrote {len(text):,} characters to {context.path.name}.")
+
+
+@tool("write", _describe_edit, before=_before, also=_PATH_NAMES | _EDIT_NAMES)
+def edit_file(context: ToolContext, path: str, old: str, new: str, replace_all: bool = False) -> Outcome:
+    """Replace one passage of a text file. Read the file first.
+
+    Args:
+        path: Relative to the workspace, or absolute.
+        old: The passage as it stands in the file, with enough around it to be unique. Empty to create a file.
+        new: What it becomes.
+        replace_all: Replace every occurrence.
+    """
+    try:
+        file = textfile.read_text(context.path)
+    except FileNotFoundError:
+        if old:
+            raise ToolError(f"There is no file {context.path.name}.") from None
+        file = textfile.TextFile("")
+    else:
+        if not old and file.text == "" and file.mark:
+            raise EditError("The file holds nothing but a byte order mark; use write_file.")
+    after = replace_text(file.text, old, new, replace_all)
+    first = next((n for n, (a, b) in enumerate(_pairs(file.text, after), start=1) if a != b), 1)
+    return _written(context.path, file.encode(after), f"Edited {context.path.name}, from line {first}.")
+
+
+def _pairs(before: str, after: str) -> Iterator[tuple[str, str]]:
+    one, two = before.splitlines(), after.splitlines()
+    yield from zip(one, two, strict=False)
+    if len(one) != len(two):
+        yield "", "\n"
+
+
+def _written(path: Path, data: bytes, words: str) -> Outcome:
+    textfile.replace(path, data)
+    return Outcome(words, detail={"after_size": len(data), "after_sha256": hashlib.sha256(data).hexdigest()})
+
+
+@tool("read", _reading("List"), also=_PATH_NAMES)
+def list_dir(context: ToolContext, path: str = ".", recursive: bool = False) -> str:
+    """List a folder: folders end with a slash, files come with their size.
+
+    Args:
+        path: Relative to the workspace, or absolute.
+        recursive: With everything below it (.git, node_modules and the like left out).
+    """
+    root = context.path
+    if not root.is_dir():
+        raise ToolError(f"{root.name} is {'a file; use read_file' if root.exists() else 'not there'}.")
+    lines: list[str] = []
+    for entry, depth in _entries(root, recursive):
+        if len(lines) == MOST_ENTRIES:
+            lines.append(f"(more than {MOST_ENTRIES} entries; list a folder below)")
+            break
+        lines.append("  " * depth + _entry_line(entry))
+    return "\n".join(lines) or "(the folder is empty)"
+
+
+_SKIPPED = frozenset((".git", ".hg", ".svn", "node_modules", "__pycache__", ".venv", "venv", ".cache"))
+
+
+def _entries(folder: Path, recursive: bool, depth: int = 0) -> Iterator[tuple[os.DirEntry[str], int]]:
+    with os.scandir(folder) as found:
+        entries = sorted(found, key=lambda entry: (not entry.is_dir(follow_symlinks=False), entry.name.casefold()))
+    for entry in entries:
+        yield entry, depth
+        if recursive and entry.is_dir(follow_symlinks=False) and entry.name not in _SKIPPED and depth < 20:
+            try:
+                yield from _entries(Path(entry.path), True, depth + 1)
+            except PermissionError:
+                continue
+
+
+def _entry_line(entry: os.DirEntry[str]) -> str:
+    name = visible(entry.name)
+    try:
+        if entry.is_symlink():
+            return f"{name} -> {visible(str(Path(entry.path).readlink()))}"
+        if entry.is_dir():
+            return f"{name}/"
+        return f"{name}  {_size(entry.stat(follow_symlinks=False).st_size)}"
+    except OSError:
+        return name
+
+
+def _size(count: int) -> str:
+    size = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000 or unit == "GB":
+            break
+        size /= 1000
+    return f"{count} B" if unit == "B" else f"{size:.1f} {unit}"

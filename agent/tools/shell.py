@@ -1,0 +1,64 @@
+"""The tool that runs commands."""
+
+from __future__ import annotations
+
+from agent.errors import ToolArgumentsError, ToolError
+from agent.safety.effects import Effect, one_line, visible
+from agent.tools import processes
+from agent.tools.clip import HeadAndTail
+from agent.tools.tool import Outcome, ToolContext, tool
+
+LONGEST_SECONDS = 3600.0
+
+
+def _describe(context: ToolContext, command: str, cwd: str = ".", timeout: float | None = None) -> Effect:
+    if not command.strip():
+        raise ToolArgumentsError("The command is empty.")
+    if "\0" in command or "\r" in command:
+        raise ToolArgumentsError("A command cannot contain NUL or carriage return characters.")
+    place = context.workspace.place(cwd)
+    return Effect(
+        "execute",
+        f"Run {one_line(command)}",
+        (place,),
+        processes.shell_argv(command),
+        title="Run a command?",
+        action=f"{visible(command)}\n\nin {visible(place.full)}",
+    )
+
+
+@tool("execute", _describe, seconds=None)
+async def run_command(context: ToolContext, command: str, cwd: str = ".", timeout: float | None = None) -> Outcome:
+    """Run a shell command and read its output. There is no keyboard input; background processes end with the command.
+
+    Args:
+        command: Shell text, bash where there is one, PowerShell on Windows.
+        cwd: Folder to run in; the workspace if left out.
+        timeout: Seconds until it is ended.
+    """
+    effect = context.effect
+    if effect is None:
+        raise LookupError("the call was not prepared")
+    if not context.path.is_dir():
+        raise ToolError(f"There is no folder {context.path}.")
+    seconds = min(timeout or context.command_seconds, LONGEST_SECONDS)
+    kept = HeadAndTail(context.max_chars - 300)
+
+    def hear(text: str) -> None:
+        kept.add(text)
+        context.output(text)
+
+    ended = await processes.run(
+        effect.argv, cwd=context.path, environment=context.environment(), seconds=seconds, output=hear
+    )
+    if ended.status is None:
+        note = f"[ended after {seconds:g} seconds: its time was over]"
+    elif ended.status < 0:
+        note = f"[ended by signal {-ended.status}]"
+    else:
+        note = f"[exit code {ended.status}]"
+    if ended.left_children:
+        note += " [what it had left running in the background was ended]"
+    text = kept.text()
+    text += "" if not text or text.endswith("\n") else "\n"
+    return Outcome(text + note, ok=ended.status == 0, detail={"exit_code": ended.status})

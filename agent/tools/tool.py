@@ -1,0 +1,117 @@
+"""`@tool`: a typed Python function becomes a tool with a JSON schema, and says beforehand what a call would do."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from agent.providers.types import ToolSpec
+from agent.safety.effects import Effect, EffectKind
+from agent.safety.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a tool gives back when plain text is not enough: a failure that the model should read, or notes for the
+    receipt."""
+
+    text: str
+    ok: bool = True
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolContext:
+    """What a tool function may know about its call. Times in seconds, lengths in characters.
+
+    `effect` is the description that was decided upon: a tool works on the resolved paths in it and resolves nothing
+    again, so that what was checked is what is used.
+    """
+
+    workspace: Workspace
+    conversation_id: int
+    turn_id: int
+    call_id: str
+    command_seconds: float = 120.0
+    max_chars: int = 30_000
+    output: Callable[[str], None] = lambda text: None
+    environment: Callable[[], dict[str, str]] = dict
+    effect: Effect | None = None
+
+    @property
+    def path(self) -> Path:
+        """The resolved path of a tool that touches exactly one."""
+        if self.effect is None or len(self.effect.places) != 1:
+            raise LookupError("the call was not prepared")
+        return self.effect.places[0].path
+
+
+Describe = Callable[..., Effect]
+"""Called with the context and the arguments, in a thread, before anything happens. Raises `ToolError`."""
+
+Before = Callable[..., Mapping[str, Any]]
+"""Called like the tool right before it; what it returns is committed to the receipt first (a before-image)."""
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A function the model can call. Coroutine functions run on the loop, others in a thread.
+
+    `seconds` ends a call that takes longer (None: the tool keeps its own time). `also` are names that models know
+    parameters by from elsewhere: {"content": "text"}.
+    """
+
+    function: Callable[..., Any]
+    kind: EffectKind
+    describe: Describe
+    before: Before | None = None
+    seconds: float | None = 60.0
+    also: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """As the model calls it."""
+        return self.function.__name__
+
+    @property
+    def is_async(self) -> bool:
+        """Whether it runs on the loop."""
+        return inspect.iscoroutinefunction(self.function)
+
+    @cached_property
+    def spec(self) -> ToolSpec:
+        """Name, description and parameters as the model sees them; built at first use."""
+        from agent.tools.schema import parameters_of
+
+        text = inspect.getdoc(self.function) or ""
+        description, _, arguments = text.partition("\nArgs:\n")
+        documented = {name: " ".join(words.split()) for name, words in _ARGUMENT.findall(arguments)}
+        return ToolSpec(self.name, " ".join(description.split()), parameters_of(self.function, documented))
+
+
+_ARGUMENT = re.compile(r"^ {4}(\w+): ((?:.+(?:\n {6,}.+)*))", re.MULTILINE)
+
+
+def tool(
+    kind: EffectKind,
+    describe: Describe,
+    *,
+    before: Before | None = None,
+    seconds: float | None = 60.0,
+    also: Mapping[str, str] = MappingProxyType({}),
+) -> Callable[[Callable[..., Any]], Tool]:
+    """Make a tool of a function whose first parameter is a `ToolContext`.
+
+    The docstring is the description; an `Args:` section (4 spaces, `name: words`) documents the parameters.
+    """
+
+    def make(function: Callable[..., Any]) -> Tool:
+        return Tool(function, kind, describe, before, seconds, also)
+
+    return make

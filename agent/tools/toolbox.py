@@ -1,0 +1,327 @@
+"""The one way to every tool: validate, decide, ask, note, run, note. No failure of a tool ends a turn."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from agent.errors import ToolError, TrayClawError
+from agent.events import Event, ToolCalled, ToolFinished
+from agent.providers.types import ToolCall, ToolResult, ToolSpec
+from agent.safety.approvals import TIMEOUT, ApprovalDesk
+from agent.safety.effects import Effect, one_line
+from agent.safety.policy import Decision, PolicyContext, ProposedCall, decide
+from agent.safety.workspace import Workspace
+from agent.tools.clip import clip
+from agent.tools.environment import child_environment
+from agent.tools.tool import Outcome, Tool, ToolContext
+
+if TYPE_CHECKING:
+    from agent.channels.channel import Role
+    from agent.settings import SafetyMode
+
+log = logging.getLogger(__name__)
+
+EffectState = Literal["done", "failed", "denied"]
+RecordBegin = Callable[[str, str, str, str, Mapping[str, Any]], Awaitable[int]]
+"""(call id, tool, kind, summary, detail) -> effect id, committed when it returns."""
+RecordEnd = Callable[[int, EffectState, float, Mapping[str, Any]], Awaitable[None]]
+"""(effect id, state, seconds, detail)."""
+
+FINISH_SECONDS = 0.8
+"""How long a stopped call may take to come to a clean end (Stop has one second)."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallScope:
+    """The turn that a call belongs to, and what it may use.
+
+    `pause` is entered while a person is asked, so that the wait does not count as the turn's time. `scrub` takes known
+    secrets out of what the model is shown. `output` gets the pieces that a running tool prints (call id, text).
+    """
+
+    conversation_id: int
+    turn_id: int
+    sender_role: Role
+    mode: SafetyMode
+    workspace: Workspace
+    publish: Callable[[Event], None]
+    approvals: ApprovalDesk
+    record_begin: RecordBegin
+    record_end: RecordEnd
+    command_seconds: float = 120.0
+    max_chars: int = 30_000
+    pause: Callable[[], AbstractContextManager[Any]] = contextlib.nullcontext
+    scrub: Callable[[str], str] = str
+    output: Callable[[str, str], None] = lambda call_id, text: None
+
+    def context(self, call_id: str) -> ToolContext:
+        """What the tool function of one call is given."""
+        return ToolContext(
+            self.workspace,
+            self.conversation_id,
+            self.turn_id,
+            call_id,
+            self.command_seconds,
+            self.max_chars,
+            lambda text: self.output(call_id, text),
+            child_environment,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A call that could run: valid arguments, what it would do, and the hash an approval is bound to."""
+
+    tool: Tool
+    arguments: Mapping[str, Any]
+    effect: Effect
+    action_hash: str
+
+
+class Toolbox:
+    """The tools of one agent."""
+
+    def __init__(self, tools: Iterable[Tool]) -> None:
+        self._tools = {tool.name: tool for tool in tools}
+
+    def specs(self) -> tuple[ToolSpec, ...]:
+        """What the model is offered, in a stable order (prompt caches depend on it)."""
+        return tuple(tool.spec for tool in self._tools.values())
+
+    def prepare(self, call: ToolCall, context: ToolContext) -> Prepared:
+        """Validate a call and describe what it would do; blocks on the file system. Raises `ToolArgumentsError`, and
+        `ToolError` for an unknown name or a path that cannot be."""
+        from agent.tools import arguments as tool_arguments
+
+        tool = self._tools.get(call.name)
+        if tool is None:
+            raise ToolError(f"There is no tool {call.name!r}. The tools are: {', '.join(self._tools) or 'none'}.")
+        raw = call.raw_arguments or json.dumps(dict(call.arguments))
+        arguments = tool_arguments.parse(raw, tool.spec.parameters, truncated=call.truncated, also=tool.also)
+        effect = tool.describe(context, **arguments)
+        return Prepared(tool, arguments, effect, _action_hash(tool, arguments, effect, context))
+
+    async def run_all(self, calls: Sequence[ToolCall], scope: CallScope) -> list[ToolResult]:
+        """Run the calls of one reply; results in the order of the calls. Neighbours that only read run in parallel,
+        everything else one after the other: a call sees what the calls before it did."""
+        results: list[ToolResult] = []
+        for group in self._groups(calls):
+            tasks = [asyncio.ensure_future(self.run(call, scope)) for call in group]
+            try:
+                results += await asyncio.gather(*tasks)
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+        return results
+
+    def _groups(self, calls: Sequence[ToolCall]) -> list[list[ToolCall]]:
+        groups: list[list[ToolCall]] = []
+        joinable = False
+        for call in calls:
+            tool = self._tools.get(call.name)
+            reads = tool is None or tool.kind == "read"
+            if reads and joinable:
+                groups[-1].append(call)
+            else:
+                groups.append([call])
+            joinable = reads
+        return groups
+
+    async def run(self, call: ToolCall, scope: CallScope) -> ToolResult:
+        """Run one call. Every failure becomes a result; only cancellation and `StorageError` (nothing may happen that
+        cannot be noted) are raised."""
+        context = scope.context(call.id)
+        arguments: Mapping[str, Any] = call.arguments
+        summary, seconds = call.name, 0.0
+        prepared: Prepared | None = None
+        outcome: Outcome | None = None
+        try:
+            prepared = await asyncio.to_thread(self.prepare, call, context)
+            arguments, summary = prepared.arguments, prepared.effect.summary
+        except ToolError as error:
+            outcome = Outcome(str(error), ok=False)
+        except Exception as error:  # a tool that cannot describe its call must not end the turn
+            log.exception("%s could not be prepared", call.name)
+            outcome = Outcome(f"The call cannot be prepared ({type(error).__name__}).", ok=False)
+        scope.publish(
+            ToolCalled(
+                scope.conversation_id, scope.turn_id, call.id, call.name, arguments, one_line(scope.scrub(summary))
+            )
+        )
+        try:
+            if prepared is not None:
+                outcome, seconds = await self._decide_and_run(prepared, replace(context, effect=prepared.effect), scope)
+        except asyncio.CancelledError:
+            outcome = Outcome("Stopped by the person.", ok=False)
+            raise
+        finally:
+            if outcome is not None:
+                text = clip(scope.scrub(outcome.text), scope.max_chars)
+                result = ToolResult(call.id, call.name, text, outcome.ok)
+                scope.publish(
+                    ToolFinished(
+                        scope.conversation_id, scope.turn_id, call.id, call.name, result.ok, result.text, seconds
+                    )
+                )
+        return result
+
+    async def _decide_and_run(
+        self, prepared: Prepared, context: ToolContext, scope: CallScope
+    ) -> tuple[Outcome, float]:
+        effect = prepared.effect
+        proposed = ProposedCall(prepared.tool.name, prepared.arguments, effect)
+        decision = decide(proposed, PolicyContext(scope.sender_role, scope.mode))
+        verdict: str = decision.outcome
+        refusal, by = f"Denied by the safety policy: {decision.reason}.", "policy"
+        if decision.outcome == "ask":
+            verdict, by, refusal = await self._ask(prepared, decision, context, scope)
+        detail: dict[str, Any] = {
+            "paths": [str(place.path) for place in effect.places],
+            "argv": list(effect.argv),
+            "action": effect.action,
+            "action_hash": prepared.action_hash,
+            "decision": verdict,
+            "decided_by": by,
+            "reason": decision.reason,
+            "undoable": effect.undoable,
+        }
+        if verdict == "allow" and prepared.tool.before is not None:
+            try:
+                detail |= await asyncio.to_thread(prepared.tool.before, context, **prepared.arguments)
+            except (ToolError, OSError) as error:
+                verdict, refusal = "failed", _words(error)
+        effect_id = await scope.record_begin(
+            context.call_id,
+            prepared.tool.name,
+            effect.kind,
+            scope.scrub(effect.summary),
+            _scrubbed(detail, scope.scrub),
+        )
+        if verdict != "allow":
+            state: EffectState = "failed" if verdict == "failed" else "denied"
+            await scope.record_end(effect_id, state, 0.0, {"text": one_line(refusal, 300)})
+            return Outcome(refusal, ok=False), 0.0
+        return await self._perform(prepared, context, scope, effect_id)
+
+    async def _ask(
+        self, prepared: Prepared, decision: Decision, context: ToolContext, scope: CallScope
+    ) -> tuple[str, str, str]:
+        """(verdict, who decided, what the model is told about a no)."""
+        with scope.pause():
+            answer = await scope.approvals.ask(
+                prepared.effect,
+                tool=prepared.tool.name,
+                action_hash=prepared.action_hash,
+                reason=decision.reason,
+                conversation_id=scope.conversation_id,
+                turn_id=scope.turn_id,
+                call_id=context.call_id,
+            )
+        if answer.choice == "deny":
+            who = "nobody answered in time" if answer.by == TIMEOUT else "the person said no"
+            return "deny", answer.by, f"Denied: {who}. Do not try to reach the same by other means."
+        # The world may have moved while the question was open: a folder swapped for a symlink, for example.
+        try:
+            now = await asyncio.to_thread(prepared.tool.describe, context, **prepared.arguments)
+        except ToolError as error:
+            return "failed", answer.by, str(error)
+        if _action_hash(prepared.tool, prepared.arguments, now, context) != prepared.action_hash:
+            return "deny", "policy", "Denied: what would happen changed while the question was open. Call again."
+        return "allow", answer.by, ""
+
+    async def _perform(
+        self, prepared: Prepared, context: ToolContext, scope: CallScope, effect_id: int
+    ) -> tuple[Outcome, float]:
+        started = time.monotonic()
+        task = asyncio.ensure_future(_call(prepared.tool, context, prepared.arguments))
+        try:
+            async with asyncio.timeout(prepared.tool.seconds):
+                outcome = await asyncio.shield(task)
+        except TimeoutError:
+            await _settle(task, prepared.tool)
+            outcome = Outcome(f"Ended: it took longer than {prepared.tool.seconds:.0f} seconds.", ok=False)
+        except asyncio.CancelledError:
+            finished = await _settle(task, prepared.tool)
+            ok = finished is not None and finished.ok
+            detail = {"stopped": True, **(dict(finished.detail) if finished else {})}
+            await asyncio.shield(
+                scope.record_end(effect_id, "done" if ok else "failed", time.monotonic() - started, detail)
+            )
+            raise
+        seconds = time.monotonic() - started
+        note = {**outcome.detail, "text": one_line(outcome.text, 300)}
+        await scope.record_end(effect_id, "done" if outcome.ok else "failed", seconds, _scrubbed(note, scope.scrub))
+        return outcome, seconds
+
+
+async def _call(tool: Tool, context: ToolContext, arguments: Mapping[str, Any]) -> Outcome:
+    """The tool's function; what it raises becomes words for the model."""
+    try:
+        if tool.is_async:
+            value = await tool.function(context, **arguments)
+        else:
+            value = await asyncio.to_thread(tool.function, context, **arguments)
+    except (TrayClawError, OSError) as error:
+        return Outcome(_words(error), ok=False)
+    except Exception as error:  # a bug in a tool: the log has it, the model goes on
+        log.exception("%s failed", tool.name)
+        return Outcome(f"The tool failed unexpectedly ({type(error).__name__}).", ok=False)
+    return value if isinstance(value, Outcome) else Outcome(str(value))
+
+
+async def _settle(task: asyncio.Future[Outcome], tool: Tool) -> Outcome | None:
+    """Bring a call that nobody waits for any more to its end. A thread cannot be cancelled, but a file is written in
+    milliseconds: the receipt then says what really happened. None when it is unknown or was cancelled."""
+    if tool.is_async:
+        task.cancel()
+    await asyncio.wait({task}, timeout=FINISH_SECONDS)
+    if task.done() and not task.cancelled() and task.exception() is None:
+        return task.result()
+    return None
+
+
+def _action_hash(tool: Tool, arguments: Mapping[str, Any], effect: Effect, context: ToolContext) -> str:
+    """Over everything that makes the action what it is: tool, arguments, resolved places, program, conversation."""
+    exact = {
+        "tool": tool.name,
+        "arguments": dict(arguments),
+        "kind": effect.kind,
+        "places": [str(place.path) for place in effect.places],
+        "argv": effect.argv,
+        "workspace": str(context.workspace.root),
+        "conversation": context.conversation_id,
+    }
+    return hashlib.sha256(json.dumps(exact, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, OSError):
+        name = f"{error.filename}: " if error.filename else ""
+        return f"{name}{error.strerror or type(error).__name__}."
+    return str(error)
+
+
+def _scrubbed(detail: Mapping[str, Any], scrub: Callable[[str], str]) -> dict[str, Any]:
+    """Receipts are stored: no secret may be in them. A before-image with a secret is left out, not falsified."""
+
+    def clean(value: Any) -> Any:
+        if isinstance(value, str):
+            return scrub(value)
+        if isinstance(value, Mapping):
+            return {key: clean(entry) for key, entry in value.items()}
+        return [clean(entry) for entry in value] if isinstance(value, (list, tuple)) else value
+
+    cleaned: dict[str, Any] = clean(detail)
+    if "before" in detail and cleaned["before"] != detail["before"]:
+        del cleaned["before"]
+    return cleaned

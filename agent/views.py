@@ -1,0 +1,152 @@
+"""What the service shows of its state: plain frozen rows for windows and commands. Times are Unix seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from agent.events import ChannelState, Failure, TurnStatus
+from agent.providers.types import NOTHING, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """A row of the conversation list. `channel` is "local" for the window and the terminal."""
+
+    id: int
+    channel: str
+    chat_id: str
+    title: str
+    model: str
+    created_at: float
+    updated_at: float
+    preview: str = ""
+    busy: bool = False
+
+    def with_busy(self) -> Conversation:
+        """The same row, with a turn running in it."""
+        return replace(self, busy=True)
+
+
+@dataclass(frozen=True, slots=True)
+class TextItem:
+    """A piece of the agent's answer, in Markdown."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningItem:
+    """Thinking that the model showed."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolItem:
+    """A tool call; `text` and `ok` are None while nothing came back."""
+
+    call_id: str
+    name: str
+    arguments: Mapping[str, Any]
+    summary: str
+    text: str | None = None
+    ok: bool | None = None
+    seconds: float | None = None
+
+
+TurnItem = TextItem | ReasoningItem | ToolItem
+
+
+@dataclass(frozen=True, slots=True)
+class TurnView:
+    """A person's message and everything the agent did about it."""
+
+    inbox_id: int
+    turn_id: int | None
+    question: str
+    sender_name: str
+    asked_at: float
+    status: TurnStatus | Literal["waiting", "running"]
+    items: tuple[TurnItem, ...] = ()
+    model: str = ""
+    usage: Usage = NOTHING
+    cost_usd: float = 0.0
+    seconds: float = 0.0
+    failure: Failure | None = None
+    delivery: Literal["", "waiting", "sent", "failed", "uncertain"] = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelHealth:
+    """A channel as the tray and the settings show it. `configured`: it has what it needs to start."""
+
+    name: str
+    label: str
+    state: ChannelState
+    detail: str
+    configured: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderView:
+    """A provider as the settings show it."""
+
+    name: str
+    label: str
+    base_url: str
+    has_key: bool
+    needs_key: bool
+    local: bool
+    key_url: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PairingRequest:
+    """Somebody unknown who asked to talk."""
+
+    code: str
+    channel: str
+    user_id: str
+    name: str
+    asked_at: float
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody who may talk to the agent."""
+
+    channel: str
+    user_id: str
+    name: str
+    role: Literal["owner", "paired"]
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRow:
+    """Tokens and money of one group of calls (a model, a day, a conversation)."""
+
+    group: str
+    calls: int
+    usage: Usage
+    cost_usd: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class TurnRow:
+    """A turn in a list."""
+
+    id: int
+    conversation_id: int
+    conversation: str
+    question: str
+    status: str
+    model: str
+    started_at: float
+    seconds: float
+    cost_usd: float

@@ -1,0 +1,58 @@
+"""The foot of an answer: how it ended, time, tokens, cost, model; and a button that copies the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from PySide6.QtWidgets import QHBoxLayout, QWidget
+
+from agent.events import TurnStatus
+from agent.providers.types import Usage
+from desktop import theme
+from desktop.chat.copy_button import CopyButton
+from desktop.chat.texts import receipt
+from desktop.widgets import ElidedLabel, identify
+
+
+class Ending(QWidget):
+    """Stands below every finished turn."""
+
+    def __init__(
+        self,
+        status: TurnStatus,
+        seconds: float,
+        usage: Usage,
+        cost_usd: float,
+        model: str,
+        answer: Callable[[], str],
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        identify(self, "ending", self.tr("About this answer"))
+        words = {"stopped": self.tr("Stopped"), "interrupted": self.tr("Interrupted")}
+        self._facts = " · ".join(
+            part for part in (words.get(status, ""), receipt(seconds, usage, cost_usd, model)) if part
+        )
+        self.facts = ElidedLabel(self._facts, "faint", object_name="endingFacts")
+        self.facts.setFont(theme.ui_font("secondary", tabular=True))
+        self.copy = CopyButton(answer, object_name="copyAnswer", accessible_name=self.tr("Copy the answer"))
+        line = QHBoxLayout(self)
+        line.setContentsMargins(0, 0, 0, 0)
+        line.setSpacing(12)
+        line.addWidget(self.facts, 0)
+        line.addWidget(self.copy)
+        line.addStretch(1)
+        self.facts.setVisible(bool(self._facts))
+        self.copy.setVisible(bool(answer()))
+
+    def set_delivery(self, state: str) -> None:
+        """How far the answer got on its way to a messenger."""
+        words = {
+            "waiting": self.tr("not delivered yet"),
+            "failed": self.tr("could not be delivered"),
+            "uncertain": self.tr("perhaps not delivered"),
+            "sent": self.tr("delivered"),
+        }.get(state, "")
+        self.facts.setText(" · ".join(part for part in (self._facts, words) if part))
+        self.facts.set_role("bad" if state == "failed" else "faint")
+        self.facts.setVisible(bool(self.facts.text()))

@@ -1,0 +1,105 @@
+"""A tool call as one line that opens: what was asked, what came back, how long it took."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from PySide6.QtWidgets import QFrame, QVBoxLayout, QWidget
+
+from desktop.chat.disclosure import Disclosure
+from desktop.chat.markdown.code_card import CodeText
+from desktop.chat.texts import SHORTEST, duration
+from desktop.widgets import TextLabel, identify
+
+MOST_LINES = 14
+MOST_CHARS = 30_000
+
+
+class ToolCard(QFrame):
+    """Runs until `finish`."""
+
+    def __init__(
+        self, call_id: str, name: str, arguments: Mapping[str, Any], summary: str, parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self.call_id = call_id
+        self._name, self._arguments = name, arguments
+        self._text: str | None = None
+        self.ok: bool | None = None
+        identify(self, "toolCard", self.tr("Tool call: {summary}").format(summary=summary or name))
+        self.setProperty("card", "plain")
+        self.line = Disclosure(summary or name, "clock")
+        self.line.set_state("clock", "dim", self.tr("Running"))
+        self._details: QWidget | None = None
+        self._column = QVBoxLayout(self)
+        self._column.setContentsMargins(1, 1, 1, 1)
+        self._column.setSpacing(0)
+        self._column.addWidget(self.line)
+        self.line.toggled.connect(self._toggle)
+
+    def finish(self, ok: bool | None, text: str | None, seconds: float | None) -> None:
+        """What came of it; `ok` None when the turn ended before anything did."""
+        self.ok, self._text = ok, text
+        if ok is None:
+            self.line.set_state("stop", "dim", self.tr("Not finished"))
+        elif ok:
+            self.line.set_state("check", "ok", self.tr("Done"))
+        else:
+            self.line.set_state("cross", "bad", self.tr("Failed"))
+        if seconds is not None and seconds >= SHORTEST:
+            self.line.fact.setText(duration(seconds))
+        if self._details is not None:
+            self._fill()
+
+    def restyle(self) -> None:
+        """Another palette or text size."""
+        for code in self.findChildren(CodeText):
+            code.restyle()
+
+    def _toggle(self, is_open: bool) -> None:
+        if is_open:
+            self._fill()
+        if self._details is not None:
+            self._details.setVisible(is_open)
+
+    def _fill(self) -> None:
+        if self._details is not None:
+            self._column.removeWidget(self._details)
+            self._details.deleteLater()
+        self._details = QWidget()
+        identify(self._details, "toolDetails", self.tr("Details"))
+        column = QVBoxLayout(self._details)
+        column.setContentsMargins(12, 2, 12, 12)
+        column.setSpacing(4)
+        column.addWidget(TextLabel(self.tr("{tool} was called with").format(tool=self._name), "faint"))
+        column.addWidget(_framed(_arguments(self._arguments), self.tr("Arguments")))
+        column.addSpacing(4)
+        if self._text is None:
+            words = self.tr("Nothing came back yet.") if self.ok is None else self.tr("Nothing came back.")
+            column.addWidget(TextLabel(words, "faint"))
+        else:
+            column.addWidget(TextLabel(self.tr("Result"), "faint"))
+            column.addWidget(_framed(self._text or self.tr("(empty)"), self.tr("Result")))
+        self._column.addWidget(self._details)
+        self._details.setVisible(self.line.is_open)
+
+
+def _framed(text: str, name: str) -> QFrame:
+    frame = QFrame()
+    frame.setProperty("code", True)
+    code = CodeText(name, most_lines=MOST_LINES, wrap=True)
+    code.setPlainText(text if len(text) <= MOST_CHARS else text[:MOST_CHARS] + "…")
+    column = QVBoxLayout(frame)
+    column.setContentsMargins(10, 6, 10, 6)
+    column.addWidget(code)
+    return frame
+
+
+def _arguments(arguments: Mapping[str, Any]) -> str:
+    lines = []
+    for key, value in arguments.items():
+        words = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        lines.append(f"{key}:\n{words}" if "\n" in words else f"{key}: {words}")
+    return "\n".join(lines) or "{}"

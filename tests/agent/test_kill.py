@@ -1,0 +1,115 @@
+"""kill -9 in the middle of a turn, with a real process: nothing is lost, nothing is done or answered twice."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from agent.events import TurnFinished
+from agent.paths import Paths
+from agent.service import AgentService
+from tests.agent.conftest import Heard, until
+from tests.peers.model_server import ModelServer
+from tests.peers.replies import Call, Ending, Reply
+
+ROOT = Path(__file__).parents[2]
+
+pytestmark = [
+    pytest.mark.usefixtures("config"),
+    pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL"),
+]
+
+
+@contextlib.asynccontextmanager
+async def doomed(*texts: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A resident agent in its own process that has committed these messages; killed at the end."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.agent.doomed", *texts),
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    try:
+        assert await asyncio.wait_for(process.stdout.readline(), 20) == b"committed\n"
+        yield process
+    finally:
+        process.kill()
+        assert await process.wait() == -9
+
+
+async def statuses(service: AgentService) -> list[str]:
+    conversation = await service.local_conversation("test")
+    return [view.status for view in await service.timeline(conversation)]
+
+
+async def test_an_answer_that_was_cut_off_is_given_once_at_the_next_start(model: ModelServer, paths: Paths) -> None:
+    model.script = Reply("one two three four", ending=Ending.HANG)
+    async with doomed("count", "and then?"):
+        await model.wait_for_chats()
+
+    model.script = lambda request: Reply(f"answer to {request.last_text}")
+    service = await AgentService.start(paths, resident=True)
+    try:
+        await until(lambda: _done(service, 2))
+        views = await service.timeline(await service.local_conversation("test"))
+        assert [(view.question, view.items[0].text) for view in views] == [  # type: ignore[union-attr]
+            ("count", "answer to count"),
+            ("and then?", "answer to and then?"),
+        ]
+        sent = [message["content"] for message in model.chats[-1].messages[1:]]
+        assert sent == ["count", "answer to count", "and then?"]
+    finally:
+        await service.stop()
+    again = await AgentService.start(paths, resident=True)
+    heard = Heard(again)
+    await again.stop()
+    assert heard.of(TurnFinished) == []
+    assert len(model.chats) == 3
+
+
+async def test_what_was_done_is_not_done_again_but_shown_as_interrupted(model: ModelServer, paths: Paths) -> None:
+    model.script = Reply("I start.", calls=[Call("run_command", {"command": "echo x >> count; sleep 30"})])
+    async with doomed("run it"):
+        await until(lambda: (paths.workspace / "count").exists())
+
+    model.script = Reply("fine")
+    service = await AgentService.start(paths, resident=True)
+    try:
+        assert await statuses(service) == ["interrupted"]
+        [view] = await service.timeline(await service.local_conversation("test"))
+        assert view.failure is not None
+        assert "echo x" in view.failure.message
+        assert view.failure.hint
+        assert (paths.workspace / "count").read_text() == "x\n"
+        assert len(model.chats) == 1
+        events = service.converse(await service.local_conversation("test"), "go on")
+        last = [event async for event in events][-1]
+        assert isinstance(last, TurnFinished)
+        assert last.status == "answered"
+    finally:
+        await service.stop()
+
+
+async def test_a_second_resident_is_refused_while_the_first_runs(model: ModelServer, paths: Paths) -> None:
+    from agent.errors import UsageError
+
+    async with doomed():
+        with pytest.raises(UsageError) as caught:
+            await AgentService.start(paths, resident=True)
+        assert "already running" in caught.value.title
+        beside = await AgentService.start(paths)
+        await beside.stop()
+
+    after = await AgentService.start(paths, resident=True)
+    await after.stop()
+
+
+async def _done(service: AgentService, count: int) -> bool:
+    return await statuses(service) == ["answered"] * count

@@ -1,0 +1,279 @@
+"""The router: references, keys, retries, fallbacks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from agent.errors import NoKeyringError, ProviderError, UsageError
+from agent.providers import ChatRequest, Finished, Notice, TextDelta, ToolSpec, user
+from agent.providers import router as router_module
+from agent.providers.router import Router
+from agent.providers.scripted import Reply, Script, ScriptedProvider
+from agent.providers.types import Usage
+from agent.settings import ModelSettings, ProviderSettings, Settings, StarterSettings
+
+REQUEST = ChatRequest("", [user("hi")], tools=[ToolSpec("look", "Looks.", {"type": "object"})])
+
+
+class Keys:
+    """Secrets in a dict; `broken` is raised instead. Until `unlocked`, all wait, as for a locked keyring."""
+
+    def __init__(self, **keys: str) -> None:
+        self.keys = {f"provider:{name}": key for name, key in keys.items()}
+        self.asked: list[str] = []
+        self.broken: Exception | None = None
+        self.unlocked = asyncio.Event()
+        self.unlocked.set()
+
+    async def get(self, user: str, /) -> str | None:
+        self.asked.append(user)
+        await self.unlocked.wait()
+        if self.broken:
+            raise self.broken
+        return self.keys.get(user)
+
+    async def known(self, users: Any, /) -> list[str]:
+        return [user for user in users if user in self.keys]
+
+
+class World:
+    """A router over scripted providers: `made` holds what was connected, by name."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, scripts: dict[str, Script], **settings: Any) -> None:
+        self.settings = Settings(**settings)
+        self.keys = Keys()
+        self.waits: list[float] = []
+        self.made: dict[str, ScriptedProvider] = {}
+        self.options: dict[str, dict[str, Any]] = {}
+        self.connections = 0
+
+        def connect(protocol: str, base_url: str, api_key: Any = None, **options: Any) -> ScriptedProvider:
+            self.connections += 1
+            name = options.get("name", "starter")
+            self.options[name] = {"base_url": base_url, "key": api_key, **options}
+            self.made[name] = ScriptedProvider(scripts.get(name, ()), supports_tools=protocol != "starter")
+            return self.made[name]
+
+        async def sleep(seconds: float) -> None:
+            self.waits.append(seconds)
+
+        monkeypatch.setattr(router_module, "connect", connect)
+        self.router = Router(lambda: self.settings, self.keys, sleep=sleep)
+
+    async def ask(self, reference: str) -> tuple[str, list[str]]:
+        """The answer and the notices on the way."""
+        notices = []
+        async for event in self.router.stream(reference, REQUEST):
+            if isinstance(event, Notice):
+                notices.append(event.text)
+            elif isinstance(event, Finished):
+                return event.completion.text, notices
+        raise AssertionError("no end")
+
+
+Make = Callable[..., World]
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> Make:
+    return lambda scripts=None, **settings: World(monkeypatch, scripts or {}, **settings)
+
+
+def error(kind: Any, retry_after: float | None = None) -> ProviderError:
+    retryable = kind in ("rate_limit", "server", "overloaded", "network", "timeout")
+    return ProviderError(kind, kind, retryable=retryable, retry_after=retry_after, title=f"T {kind}")
+
+
+OWN = {"local": ProviderSettings(base_url="http://127.0.0.1:8099/v1")}
+
+
+def test_references(world: Make) -> None:
+    router = world(providers=OWN).router
+    assert router.check_reference("starter") == router.check_reference("starter/x") == "starter"
+    assert router.check_reference("local/fake-1") == "local/fake-1"
+    assert router.check_reference("openrouter/a/b:free") == "openrouter/a/b:free"
+    assert router.check_reference("groq") == "groq/openai/gpt-oss-120b"
+    resolved = router.resolve("local/fake-1")
+    assert (resolved.provider_name, resolved.model, resolved.local) == ("local", "fake-1", True)
+    assert not router.resolve("openai/gpt-5").local
+    assert not router.resolve("starter").provider.supports_tools
+
+
+@pytest.mark.parametrize("reference", ["", "nobody/x", "local", "noaddress/x", "/x"])
+def test_references_that_mean_nothing(world: Make, reference: str) -> None:
+    router = world(providers={**OWN, "noaddress": ProviderSettings()}).router
+    for look in (router.resolve, router.check_reference):
+        with pytest.raises(UsageError) as caught:
+            look(reference)
+        assert caught.value.hint
+
+
+async def test_a_failure_that_passes_is_tried_again(world: Make) -> None:
+    made = world({"local": [error("rate_limit", 4.0), error("server"), "fine"]}, providers=OWN)
+    text, notices = await made.ask("local/m")
+    assert text == "fine"
+    assert notices[0].startswith("Rate limited, trying again in ")
+    assert notices[1].startswith("The provider has a problem, trying again")
+    assert 4.0 <= made.waits[0] <= 5.0
+    assert 0 <= made.waits[1] <= 2.0
+    assert [request.model for request in made.made["local"].requests] == ["m"] * 3
+
+
+async def test_three_tries_are_enough(world: Make) -> None:
+    made = world({"local": [error("server")] * 5}, providers=OWN)
+    with pytest.raises(ProviderError, match="server"):
+        await made.ask("local/m")
+    assert len(made.made["local"].requests) == 3
+
+
+@pytest.mark.parametrize("failing", [error("auth"), error("rate_limit", 5400.0)])
+async def test_what_does_not_pass_soon_is_not_tried_again(world: Make, failing: ProviderError) -> None:
+    made = world({"local": [failing, "late"]}, providers=OWN)
+    with pytest.raises(ProviderError) as caught:
+        await made.ask("local/m")
+    assert caught.value is failing
+    assert made.waits == []
+
+
+async def test_nothing_is_tried_again_once_the_answer_began(world: Make) -> None:
+    made = world({"local": [Reply("half", error=error("network")), "again"]}, providers=OWN)
+    texts = []
+    with pytest.raises(ProviderError):
+        async for event in made.router.stream("local/m", REQUEST):
+            assert isinstance(event, TextDelta)
+            texts.append(event.text)
+    assert "".join(texts) == "half"
+    assert len(made.made["local"].requests) == 1
+
+
+async def test_the_fallbacks_of_the_default_model(world: Make) -> None:
+    model = ModelSettings(default="local/m", fallback=("openai/gpt-5", "starter"))
+    scripts: dict[str, Script] = {"local": [error("network")] * 3, "openai": [error("auth")], "starter": ["tiny"]}
+    made = world(scripts, providers=OWN, model=model)
+    text, notices = await made.ask("local/m")
+    assert text == "tiny"
+    assert "T network. Asking openai/gpt-5 instead" in notices
+    assert notices[-1] == "T auth. Asking starter instead"
+    assert made.made["openai"].requests[0].tools
+    assert not made.made["starter"].requests[0].tools, "the built-in model cannot call tools"
+
+
+async def test_no_fallback_for_another_model_and_for_a_bad_request(world: Make) -> None:
+    model = ModelSettings(default="local/m", fallback=("starter",))
+    made = world({"local": [error("auth"), error("invalid_request")], "starter": ["tiny"]}, providers=OWN, model=model)
+    with pytest.raises(ProviderError, match="auth"):
+        await made.ask("local/other")
+    with pytest.raises(ProviderError, match="invalid_request"):
+        await made.ask("local/m")
+
+
+async def test_closing_the_stream_closes_that_of_the_provider(world: Make) -> None:
+    made = world({"local": [Reply("long " * 50)]}, providers=OWN)
+    events = made.router.stream("local/m", REQUEST)
+    await anext(events)
+    await events.aclose()
+    assert made.made["local"].closed == 1
+
+
+async def test_a_provider_is_made_once_and_again_when_its_settings_change(world: Make) -> None:
+    made = world({"local": lambda request: "x"}, providers=OWN)
+    first = made.router.resolve("local/a").provider
+    assert made.router.resolve("local/b").provider is first
+    made.settings = Settings(providers={"local": ProviderSettings(base_url="http://127.0.0.1:9000/v1")})
+    assert made.router.resolve("local/a").provider is not first
+    assert made.options["local"]["base_url"] == "http://127.0.0.1:9000/v1"
+    tiny = made.router.resolve("starter").provider
+    made.settings = Settings(starter=StarterSettings(context_tokens=1024))
+    assert made.router.resolve("starter").provider is not tiny
+    await made.router.aclose()
+
+
+async def test_an_answer_under_way_survives_a_change_of_settings(world: Make) -> None:
+    made = world({"local": lambda request: Reply("one two three")}, providers=OWN)
+    events = made.router.stream("local/m", REQUEST)
+    await anext(events)
+    old = made.made["local"]
+    made.settings = Settings(providers={"local": ProviderSettings(base_url="http://127.0.0.1:9000/v1")})
+    await made.ask("local/m")
+    assert not old.disposed
+    rest = [event async for event in events]
+    assert isinstance(rest[-1], Finished)
+    await made.router.aclose()
+    assert old.disposed
+    assert made.made["local"].disposed
+
+
+async def test_a_new_key_counts_at_once(world: Make) -> None:
+    made = world()
+    made.router.resolve("openai/gpt-5")
+    key = made.options["openai"]["key"]
+    assert await key() is None
+    made.keys.keys["provider:openai"] = "sk-1"
+    made.router.forget("openai")
+    assert await key() == "sk-1"
+    made.keys.keys["provider:openai"] = "sk-2"
+    assert await key() == "sk-2"
+
+
+async def test_without_a_keyring_local_servers_still_work(world: Make) -> None:
+    made = world(providers=OWN)
+    made.keys.broken = NoKeyringError("no keyring")
+    made.router.resolve("local/m")
+    made.router.resolve("openai/gpt-5")
+    assert await made.options["local"]["key"]() is None
+    with pytest.raises(NoKeyringError):
+        await made.options["openai"]["key"]()
+
+
+async def test_a_locked_keyring_does_not_hold_local_servers_up(world: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert router_module._LOCAL_KEY_SECONDS <= 2
+    monkeypatch.setattr(router_module, "_LOCAL_KEY_SECONDS", 0.05)
+    made = world(providers=OWN)
+    made.keys.keys |= {"provider:local": "sk-local", "provider:openai": "sk-1"}
+    made.keys.unlocked.clear()
+    made.router.resolve("local/m")
+    made.router.resolve("openai/gpt-5")
+    local, hosted = made.options["local"]["key"], asyncio.create_task(made.options["openai"]["key"]())
+    assert await asyncio.wait_for(local(), 5) is None
+    assert await asyncio.wait_for(local(), 5) is None
+    assert made.keys.asked.count("provider:local") == 1, "the next step of the turn does not wait again"
+    assert not hosted.done(), "a hosted one needs its key: a person may take the time to unlock the keyring"
+    made.keys.unlocked.set()
+    assert await asyncio.wait_for(hosted, 5) == "sk-1"
+
+
+async def test_views_show_those_with_a_key_first(world: Make) -> None:
+    made = world(providers=OWN)
+    made.keys.keys["provider:mistral"] = "k"
+    views = await made.router.views()
+    assert views[0].name == "mistral"
+    assert views[0].has_key
+    assert {"openai", "ollama", "starter", "local"} <= {view.name for view in views}
+    assert not any(view.has_key for view in views[1:])
+    own = next(view for view in views if view.name == "local")
+    assert (own.base_url, own.local, own.needs_key) == ("http://127.0.0.1:8099/v1", True, False)
+
+
+async def test_models_with_unsaved_values(world: Make) -> None:
+    made = world()
+    models = await made.router.list_models("brand-new", key="typed", base_url="http://127.0.0.1:1/v1")
+    assert [model.id for model in models] == ["scripted"]
+    assert await made.options["brand-new"]["key"]() == "typed"
+    await made.router.list_models("openai", key="typed")
+    assert made.options["openai"]["base_url"] == "https://api.openai.com/v1"
+    with pytest.raises(UsageError):
+        await made.router.list_models("unheard-of")
+
+
+async def test_local_models_cost_nothing(world: Make) -> None:
+    router = world(providers=OWN).router
+    usage = Usage(1000, 1000)
+    assert (await router.price(router.resolve("local/m"), usage)).usd == 0
+    assert (await router.price(router.resolve("starter"), usage)).usd == 0
+    hosted = await router.price(router.resolve("openai/gpt-4o"), usage)
+    assert hosted.known
+    assert hosted.usd > 0
