@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import queue
+import random
 import shutil
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,6 +24,8 @@ Work = Callable[[sqlite3.Connection], T]
 _GROUP = 256
 """Writes that share one commit at most."""
 _SHARED_MEMORY_BYTES = 32_768
+_BUSY_SECONDS = 10.0
+"""How long another process may hold the file before that is an error."""
 
 
 class Database:
@@ -50,7 +54,7 @@ class Database:
             path.touch(mode=0o600)  # its own files get the same rights, whatever the folder's are
         try:
             database._connection = database._connect()
-            database._connection.execute("PRAGMA journal_mode = WAL")
+            _enter_wal(database._connection)
             migrate(database._connection)
         except sqlite3.Error as error:
             if database._connection is not None:
@@ -97,7 +101,7 @@ class Database:
             self._connection.close()
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=5.0)
+        connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=_BUSY_SECONDS)
         connection.row_factory = sqlite3.Row
         try:
             connection.execute("PRAGMA synchronous = FULL")
@@ -212,6 +216,25 @@ def _settle(tasks: list[_Task]) -> None:
             task.future.set_exception(task.error)
         else:
             task.future.set_result(task.result)
+
+
+def _enter_wal(connection: sqlite3.Connection) -> None:
+    """Change to WAL mode, waiting for other processes that do so now.
+
+    The change needs the file for itself, and SQLite does not call its busy handler there: two processes that both
+    hold a shared lock would wait for each other, so one is told SQLITE_BUSY at once and has to come again.
+    """
+    if connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal":
+        return
+    until = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= until:
+                raise
+        time.sleep(random.uniform(0.002, 0.02))  # noqa: S311 - keeps the processes out of step
 
 
 def _storage_error(path: Path, error: sqlite3.Error) -> StorageError:
