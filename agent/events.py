@@ -198,6 +198,28 @@ class DeliveryChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitNear:
+    """Most of a spending limit is used; told once a day or month for each. Amounts in USD."""
+
+    scope: str
+    label: str
+    period: Literal["day", "month"]
+    spent: float
+    limit: float
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadChanged:
+    """A download of a model for the built-in runtime went on. Sizes in bytes; `detail` says why it failed."""
+
+    name: str
+    state: Literal["running", "checking", "ready", "stopped", "failed"]
+    have: int
+    size: int
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class SettingsChanged:
     """The settings were written; read them again from the service."""
 
@@ -220,6 +242,8 @@ Event = (
     | PairingAsked
     | PairingResolved
     | DeliveryChanged
+    | LimitNear
+    | DownloadChanged
     | SettingsChanged
 )
 

@@ -33,22 +33,34 @@ class ModelSettings(Section):
     """`provider/model`, or "starter" for the built-in one."""
     fallback: tuple[str, ...] = ()
     """Tried in this order when the default fails."""
+    background: str = ""
+    """For work that nobody waits for, such as summaries of long conversations; empty for the conversation's own."""
+    titles: str = ""
+    """Gives new conversations their titles; empty: they are called by their first words, which costs nothing."""
+    aliases: Mapping[str, str] = Field(default_factory=dict)
+    """Short names of your own: fast = "groq/openai/gpt-oss-120b"."""
     history_messages: int = Field(default=80, ge=4, le=2000)
     """How many recent messages of a conversation a model is shown at most."""
 
 
 class ProviderSettings(Section):
-    protocol: Literal["chat-completions", "anthropic-messages", "responses", "gemini"] = "chat-completions"
-    """Those that this version speaks: `agent.providers.PROTOCOLS`."""
+    protocol: Literal["chat-completions", "anthropic-messages", "responses", "gemini"] | None = None
+    """Of a provider of the catalogue: its own where nothing is set; of any other: "chat-completions"."""
     base_url: str = ""
     """Empty for a provider of the catalogue."""
     headers: Mapping[str, str] = Field(default_factory=dict)
     """Sent with every request. Not for keys."""
+    query: Mapping[str, str] = Field(default_factory=dict)
+    """Added to the address of every request."""
+    body: Mapping[str, Any] = Field(default_factory=dict)
+    """Added to the JSON object of every request for an answer."""
 
 
 class StarterSettings(Section):
+    model: str = ""
+    """One of the downloaded models by its name; empty for the tiny one that comes along."""
     model_path: str = ""
-    """A GGUF file; empty for the tiny model that comes along."""
+    """A GGUF file of your own; it goes before `model`."""
     idle_seconds: float = Field(default=300.0, gt=0)
     """Unloaded from memory after this time without a question."""
     context_tokens: int = Field(default=4096, ge=512)
@@ -70,9 +82,38 @@ class ChannelsSettings(Section):
     telegram: TelegramSettings = TelegramSettings()
 
 
+class LimitSettings(Section):
+    daily_usd: float | None = Field(default=None, ge=0)
+    monthly_usd: float | None = Field(default=None, ge=0)
+
+
 class BudgetSettings(Section):
+    """Limits in USD; a call whose estimate does not fit is not made. A day and a month are those of local time."""
+
     daily_usd: float = Field(default=5.0, ge=0)
     monthly_usd: float = Field(default=50.0, ge=0)
+    conversation: LimitSettings = LimitSettings()
+    """Of each single conversation."""
+    channels: Mapping[str, LimitSettings] = Field(default_factory=dict)
+    """Of all conversations of a channel together: [budget.channels.telegram]."""
+
+
+class PriceSettings(Section):
+    """USD for a million tokens, in place of the price table: [prices."provider/model"]."""
+
+    input: float = Field(ge=0)
+    output: float = Field(ge=0)
+    cache_read: float | None = Field(default=None, ge=0)
+    """As input where nothing is set."""
+    cache_write: float | None = Field(default=None, ge=0)
+    """As input where nothing is set."""
+
+
+class NetworkSettings(Section):
+    proxy: str = ""
+    """http://, https:// or socks5://; empty for the system's own."""
+    ca_file: str = ""
+    """Certificates (PEM) to trust besides those of the system, for a company's proxy or a server of your own."""
 
 
 class SafetySettings(Section):
@@ -111,6 +152,8 @@ class Settings(Section):
     model: ModelSettings = ModelSettings()
     providers: Mapping[str, ProviderSettings] = Field(default_factory=dict)
     starter: StarterSettings = StarterSettings()
+    network: NetworkSettings = NetworkSettings()
+    prices: Mapping[str, PriceSettings] = Field(default_factory=dict)
     channels: ChannelsSettings = ChannelsSettings()
     budget: BudgetSettings = BudgetSettings()
     safety: SafetySettings = SafetySettings()

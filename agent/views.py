@@ -137,6 +137,72 @@ class UsageRow:
     seconds: float
 
 
+Purpose = Literal["chat", "title", "compaction"]
+"""What a call of a model was made for."""
+Period = Literal["day", "month"]
+
+
+@dataclass(frozen=True, slots=True)
+class UsageDay:
+    """What one model cost on one day of local time ("2026-03-01"), background work included."""
+
+    day: str
+    model: str
+    calls: int
+    usage: Usage
+    cost_usd: float
+
+
+@dataclass(frozen=True, slots=True)
+class UsageLine:
+    """Calls of one day, model and purpose, and of one conversation where that was asked for: a line of the export."""
+
+    day: str
+    provider: str
+    model: str
+    purpose: str
+    conversation: str
+    calls: int
+    failed: int
+    usage: Usage
+    cost_usd: float
+    seconds: float
+    price_known: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LimitView:
+    """A spending limit. `scope` is "all", "channel:NAME" or "conversation:ID", `label` what it covers in words; amounts
+    in USD, `reserved` for calls that are under way, `raised` on top of the settings for this day or month only."""
+
+    scope: str
+    label: str
+    period: Period
+    spent: float
+    reserved: float
+    limit: float
+    raised: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """A model that can be downloaded for the built-in runtime. Sizes in bytes; `have` is what is on the disk already.
+
+    `tools`: whether it can call tools, in words where that is unreliable.
+    """
+
+    name: str
+    label: str
+    size: int
+    license: str
+    license_url: str
+    memory: int
+    have: int
+    ready: bool
+    tools: Literal["no", "unreliable", "yes"]
+    note: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class TurnRow:
     """A turn in a list."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from agent.errors import UsageError
 from agent.providers.types import (
     ChatRequest,
     Completion,
+    File,
     Finished,
     Image,
     Message,
@@ -29,16 +29,16 @@ from agent.providers.types import (
     tool_result,
     user,
 )
+from agent.providers.wire import KeySource
 
-KeySource = Callable[[], Awaitable[str | None]]
-
-PROTOCOLS = ("chat-completions", "starter")
+PROTOCOLS = ("chat-completions", "anthropic-messages", "responses", "gemini", "starter")
 """What this version speaks."""
 
 __all__ = [
     "PROTOCOLS",
     "ChatRequest",
     "Completion",
+    "File",
     "Finished",
     "Image",
     "Message",
@@ -71,6 +71,18 @@ def connect(protocol: str, base_url: str, api_key: str | KeySource | None = None
         from agent.providers.chat_completions import ChatCompletions
 
         return ChatCompletions(base_url, api_key, **options)
+    if protocol == "anthropic-messages":
+        from agent.providers.anthropic_messages import AnthropicMessages
+
+        return AnthropicMessages(base_url, api_key, **options)
+    if protocol == "responses":
+        from agent.providers.responses import Responses
+
+        return Responses(base_url, api_key, **options)
+    if protocol == "gemini":
+        from agent.providers.gemini import Gemini
+
+        return Gemini(base_url, api_key, **options)
     if protocol == "starter":
         from agent.providers.starter import Starter
 

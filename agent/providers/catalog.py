@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from agent.providers.chat_request import Quirks
+from agent.providers.quirks import Quirks
 
 STARTER: Final = "starter"
 

@@ -7,45 +7,36 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any
 
-from agent.providers.types import ChatRequest, Image, Message, Reasoning, Text, ToolCall, ToolResult, ToolSpec
-
-NO_RESULT = "No result: this call was interrupted before it ran."
-
-
-@dataclass(frozen=True, slots=True)
-class Quirks:
-    """Where a provider differs from OpenAI's reference."""
-
-    max_tokens_field: str = "max_tokens"
-    stream_options: bool = True
-    """Whether usage has to be asked for, and may be; the others send it anyway."""
-    reasoning_back: bool = False
-    """Whether the thinking of former answers goes back as `reasoning_content`; a refusal is the price elsewhere."""
-    call_extra: Mapping[str, Any] = field(default_factory=dict)
-    """Goes with the first tool call of an answer, back to the server."""
-    models_key_header: str = ""
-    """The list of models wants the key in this header instead of `Authorization`."""
+from agent.providers.hygiene import prepared
+from agent.providers.quirks import Quirks
+from agent.providers.types import ChatRequest, File, Image, Message, Reasoning, Text, ToolCall, ToolResult, ToolSpec
 
 
-def body(request: ChatRequest, quirks: Quirks) -> dict[str, Any]:
-    """The request as a JSON object, streaming."""
+def body(request: ChatRequest, quirks: Quirks, *, stream: bool = True) -> dict[str, Any]:
+    """The request as a JSON object."""
     made: dict[str, Any] = {
         "model": request.model,
         "messages": messages(request.messages, quirks),
-        "stream": True,
+        "stream": stream,
     }
-    if quirks.stream_options:
+    if stream and quirks.stream_options:
         made["stream_options"] = {"include_usage": True}
     if request.tools:
         made["tools"] = [_tool(tool) for tool in request.tools]
+        if request.tool_choice != "auto":
+            made["tool_choice"] = request.tool_choice
     if request.max_tokens is not None:
         made[quirks.max_tokens_field] = request.max_tokens
     if request.temperature is not None:
         made["temperature"] = request.temperature
+    if request.response_schema is not None:
+        schema = {"name": "answer", "schema": dict(request.response_schema), "strict": True}
+        made["response_format"] = {"type": "json_schema", "json_schema": schema}
+    if request.effort is not None:
+        made["reasoning_effort"] = request.effort
     made.update(request.extra)
     return made
 
@@ -67,25 +58,31 @@ def without_surrogates(text: str) -> str:
 def messages(history: Sequence[Message], quirks: Quirks) -> list[dict[str, Any]]:
     """The messages, with exactly one result for each tool call: a server refuses anything else."""
     out: list[dict[str, Any]] = []
-    waiting: list[str] = []  # calls of the last assistant message that still lack a result
-    for message in history:
+    seen: list[Image] = []  # pictures that tools gave back: a tool's message holds text alone
+    for message in prepared(history):
         if message.role == "tool":
             for part in message.parts:
-                if isinstance(part, ToolResult) and part.call_id in waiting:
-                    waiting.remove(part.call_id)
+                if isinstance(part, ToolResult):
                     out.append({"role": "tool", "tool_call_id": part.call_id, "content": part.text})
+                    seen.extend(part.images)
             continue
-        out.extend({"role": "tool", "tool_call_id": call_id, "content": NO_RESULT} for call_id in waiting)
-        waiting = []
+        if seen:
+            out.append(_shown(seen))
+            seen = []
         if message.role == "assistant":
             made = _assistant(message, quirks)
-            waiting = [call["id"] for call in made.get("tool_calls", ())]
-            if waiting or made["content"]:
+            if made["content"] or made.get("tool_calls"):
                 out.append(made)
         else:
             out.append({"role": message.role, "content": _content(message)})
-    out.extend({"role": "tool", "tool_call_id": call_id, "content": NO_RESULT} for call_id in waiting)
+    if seen:
+        out.append(_shown(seen))
     return out
+
+
+def _shown(images: Sequence[Image]) -> dict[str, Any]:
+    note = {"type": "text", "text": "The pictures that the tools gave back:"}
+    return {"role": "user", "content": [note, *(_image(image) for image in images)]}
 
 
 def _assistant(message: Message, quirks: Quirks) -> dict[str, Any]:
@@ -99,16 +96,26 @@ def _assistant(message: Message, quirks: Quirks) -> dict[str, Any]:
 
 
 def _content(message: Message) -> str | list[dict[str, Any]]:
-    if not any(isinstance(part, Image) for part in message.parts):
+    if not any(isinstance(part, Image | File) for part in message.parts):
         return message.text
     parts: list[dict[str, Any]] = []
     for part in message.parts:
         if isinstance(part, Text) and part.text:
             parts.append({"type": "text", "text": part.text})
         elif isinstance(part, Image):
-            url = f"data:{part.media_type};base64,{base64.b64encode(part.data).decode()}"
-            parts.append({"type": "image_url", "image_url": {"url": url}})
+            parts.append(_image(part))
+        elif isinstance(part, File):
+            file = {"filename": part.name, "file_data": _data_url(part.media_type, part.data)}
+            parts.append({"type": "file", "file": file})
     return parts
+
+
+def _image(image: Image) -> dict[str, Any]:
+    return {"type": "image_url", "image_url": {"url": _data_url(image.media_type, image.data)}}
+
+
+def _data_url(media_type: str, data: bytes) -> str:
+    return f"data:{media_type};base64,{base64.b64encode(data).decode()}"
 
 
 def _call(call: ToolCall) -> dict[str, Any]:

@@ -81,9 +81,9 @@ class Failures:
 
     def __init__(self, name: str, label: str, base_url: str, *, key_url: str = "") -> None:
         self._name = name
-        self._host = _host(base_url)
+        self.host = _host(base_url)
         self._loopback = is_loopback(base_url)
-        self._label = label or name or self._host or "The provider"
+        self._label = label or name or self.host or "The provider"
         login = _login(base_url)
         self.address = base_url.replace(f"{login}@", "", 1) if login else base_url
         """The base URL as people may see it: without a password in it."""
@@ -121,6 +121,14 @@ class Failures:
         """A success without an answer in it."""
         return self._make("bad_response", f"{self._label} sent an empty answer.", title="The answer was empty")
 
+    def fell_silent(self) -> ProviderError:
+        """Nothing but signs of life for too long."""
+        return self._make("timeout", f"{self._label} fell silent.")
+
+    def cannot_unpack(self) -> ProviderError:
+        """A compressed body that is damaged, or of a kind that was not asked for."""
+        return self._make("bad_response", f"{self._label} sent an answer that could not be unpacked.")
+
     def garbage(self, body: bytes) -> ProviderError:
         """A success that is not an answer of this protocol."""
         what = "a web page" if body.lstrip()[:1] == b"<" else "something that is not an answer of a model"
@@ -149,39 +157,39 @@ class Failures:
         import httpx
 
         if isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout):
-            return self._make("timeout", f"No connection to {self._host} could be made in time.")
+            return self._make("timeout", f"No connection to {self.host} could be made in time.")
         if isinstance(error, httpx.TimeoutException):
-            return self._make("timeout", f"{self._label} fell silent.")
+            return self.fell_silent()
         if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):
             return self.bad_address()
         if isinstance(error, httpx.DecodingError):
-            return self._make("bad_response", f"{self._label} sent an answer that could not be unpacked.")
+            return self.cannot_unpack()
         if isinstance(error, httpx.ConnectError):
             return self._no_connection(error)
         if isinstance(error, httpx.ProxyError):
             return self._make("network", "The proxy refused the connection.", hint="Check the proxy settings.")
-        return self._make("network", f"The connection to {self._host} broke.", title="The connection broke")
+        return self._make("network", f"The connection to {self.host} broke.", title="The connection broke")
 
     def _no_connection(self, error: Exception) -> ProviderError:
         for cause in _causes(error):
             if isinstance(cause, ssl.SSLCertVerificationError):
-                message = f"The certificate of {self._host} cannot be trusted: {cause.verify_message}."
+                message = f"The certificate of {self.host} cannot be trusted: {cause.verify_message}."
                 hint = (
                     "Check the clock of this computer, and whether a proxy or virus scanner opens secure connections."
                 )
                 return self._make("network", message, retryable=False, hint=hint)
             if isinstance(cause, ssl.SSLError):
                 hint = f"Check the address {self.address}: it may be plain http://."
-                return self._make("network", f"{self._host} does not speak TLS.", retryable=False, hint=hint)
+                return self._make("network", f"{self.host} does not speak TLS.", retryable=False, hint=hint)
             if isinstance(cause, socket.gaierror):
                 hint = "Check the internet connection, and the address in Settings > Models."
-                return self._make("network", f"The address {self._host} was not found.", hint=hint)
+                return self._make("network", f"The address {self.host} was not found.", hint=hint)
         if self._loopback:
-            what = f"Is {self._label} running?" if self._label != self._host else "Is the model server running?"
+            what = f"Is {self._label} running?" if self._label != self.host else "Is the model server running?"
             return self._make(
-                "network", f"Nothing answers at {self._host}. {what}", hint="Start it, or choose another model."
+                "network", f"Nothing answers at {self.host}. {what}", hint="Start it, or choose another model."
             )
-        return self._make("network", f"{self._host} cannot be reached.")
+        return self._make("network", f"{self.host} cannot be reached.")
 
     def _sentence(self, kind: ProviderErrorKind, said: str, status: int) -> str:
         number = f" ({status})" if status else ""

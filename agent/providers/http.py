@@ -36,6 +36,8 @@ class Timeouts:
     connect: float = 10.0
     idle: float = 120.0
     write: float = 60.0
+    silence: float = 600.0
+    """The longest time without anything but signs of life."""
 
 
 def is_loopback(base_url: str) -> bool:

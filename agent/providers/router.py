@@ -142,7 +142,7 @@ class Router:
         return replace(
             spec,
             base_url=base_url,
-            protocol=spec.protocol if name == STARTER else own.protocol,
+            protocol=spec.protocol if name == STARTER else own.protocol or spec.protocol,
             headers={**spec.headers, **own.headers},
             # A person who gives the address runs a proxy, or a server that may want no key.
             needs_key=spec.needs_key and not own.base_url,

@@ -10,6 +10,8 @@ from typing import Any, Literal, Protocol
 Role = Literal["system", "user", "assistant", "tool", "notice"]
 """A notice is for the person alone (the reply to a command); no model is shown it."""
 FinishReason = Literal["stop", "tool_calls", "length", "content_filter", "refusal"]
+ToolChoice = Literal["auto", "required", "none"]
+Effort = Literal["none", "low", "medium", "high"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +23,17 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Reasoning:
-    """Thinking of the model. `signature` goes back to protocols that demand it."""
+    """Thinking of the model, kept for protocols that demand it back.
+
+    `signature` is the protocol's proof or its encrypted form of it (Anthropic's signature or redacted data, the
+    `encrypted_content` of Responses, Gemini's thought signature); `text` is empty where only that exists. `origin`
+    names the provider that gave it: nobody else may be sent it. `id` is the protocol's own name for the item.
+    """
 
     text: str
     signature: str | None = None
+    origin: str = ""
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +45,21 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True)
+class File:
+    """A document in a message, for models that read them (PDF, mostly)."""
+
+    name: str
+    media_type: str
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class ToolCall:
     """A tool the model wants to run.
 
     `arguments` is the parsed object, or empty where `raw_arguments` could not be parsed as it stands (the toolbox
-    repairs or refuses it). `truncated` marks a call that the length limit cut off: it is never executed.
+    repairs or refuses it). `truncated` marks a call that the length limit cut off: it is never executed. `signature`
+    is Gemini's thought signature, which must come back with the call.
     """
 
     id: str
@@ -48,6 +67,7 @@ class ToolCall:
     arguments: Mapping[str, Any]
     raw_arguments: str = ""
     truncated: bool = False
+    signature: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +78,10 @@ class ToolResult:
     name: str
     text: str
     ok: bool = True
+    images: tuple[Image, ...] = ()
 
 
-Part = Text | Reasoning | Image | ToolCall | ToolResult
+Part = Text | Reasoning | Image | File | ToolCall | ToolResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +111,9 @@ def system(text: str) -> Message:
     return Message("system", (Text(text),))
 
 
-def user(text: str, *images: Image) -> Message:
-    """A message from a person, with pictures if any."""
-    return Message("user", (Text(text), *images))
+def user(text: str, *attached: Image | File) -> Message:
+    """A message from a person, with pictures and documents if any."""
+    return Message("user", (Text(text), *attached))
 
 
 def assistant(text: str) -> Message:
@@ -116,13 +137,20 @@ class ToolSpec:
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """One call of a model. Lengths in tokens, times in seconds."""
+    """One call of a model. Lengths in tokens.
+
+    `response_schema` is a JSON schema of type object that the answer's text must fit; `effort` how much a model that
+    can think should think, None for its own default. `extra` goes into the body as it is.
+    """
 
     model: str
     messages: Sequence[Message]
     tools: Sequence[ToolSpec] = ()
     max_tokens: int | None = None
     temperature: float | None = None
+    tool_choice: ToolChoice = "auto"
+    response_schema: Mapping[str, Any] | None = None
+    effort: Effort | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -152,7 +180,11 @@ NOTHING = Usage()
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A finished answer of a model."""
+    """A finished answer of a model.
+
+    `parts` is the answer in the order in which it came, with all that has to go back; empty where the plain fields
+    say everything.
+    """
 
     text: str
     reasoning: str = ""
@@ -160,9 +192,12 @@ class Completion:
     finish_reason: FinishReason = "stop"
     usage: Usage = NOTHING
     model: str = ""
+    parts: tuple[Part, ...] = ()
 
     def message(self) -> Message:
         """The assistant message that this completion adds to the conversation."""
+        if self.parts:
+            return Message("assistant", self.parts)
         parts: list[Part] = []
         if self.reasoning:
             parts.append(Reasoning(self.reasoning))
@@ -222,7 +257,7 @@ class Provider(Protocol):
         ...
 
     async def complete(self, request: ChatRequest) -> Completion:
-        """Answer in one piece. Raises `ProviderError`."""
+        """Answer in one piece, without streaming where the protocol allows that. Raises `ProviderError`."""
         ...
 
     async def list_models(self) -> list[ModelInfo]:
@@ -245,13 +280,26 @@ def part_to_json(part: Part) -> dict[str, Any]:
             stored["raw"] = part.raw_arguments
             if part.truncated:
                 stored["truncated"] = True
+            if part.signature:
+                stored["signature"] = part.signature
             return stored
         case ToolResult():
-            return {"type": "tool_result", "id": part.call_id, "name": part.name, "text": part.text, "ok": part.ok}
+            stored = {"type": "tool_result", "id": part.call_id, "name": part.name, "text": part.text, "ok": part.ok}
+            if part.images:
+                stored["images"] = [part_to_json(image) for image in part.images]
+            return stored
         case Reasoning():
-            return {"type": "reasoning", "text": part.text, "signature": part.signature}
+            stored = {"type": "reasoning", "text": part.text, "signature": part.signature}
+            if part.origin:
+                stored["origin"] = part.origin
+            if part.id:
+                stored["id"] = part.id
+            return stored
         case Image():
             return {"type": "image", "media_type": part.media_type, "data": base64.b64encode(part.data).decode()}
+        case File():
+            data = base64.b64encode(part.data).decode()
+            return {"type": "file", "name": part.name, "media_type": part.media_type, "data": data}
 
 
 def part_from_json(stored: Mapping[str, Any]) -> Part:
@@ -261,13 +309,23 @@ def part_from_json(stored: Mapping[str, Any]) -> Part:
             return Text(stored["text"])
         case "tool_call":
             return ToolCall(
-                stored["id"], stored["name"], stored["arguments"], stored["raw"], stored.get("truncated", False)
+                stored["id"],
+                stored["name"],
+                stored["arguments"],
+                stored["raw"],
+                stored.get("truncated", False),
+                stored.get("signature"),
             )
         case "tool_result":
-            return ToolResult(stored["id"], stored["name"], stored["text"], stored["ok"])
+            images = tuple(
+                Image(image["media_type"], base64.b64decode(image["data"])) for image in stored.get("images", ())
+            )
+            return ToolResult(stored["id"], stored["name"], stored["text"], stored["ok"], images)
         case "reasoning":
-            return Reasoning(stored["text"], stored["signature"])
+            return Reasoning(stored["text"], stored["signature"], stored.get("origin", ""), stored.get("id", ""))
         case "image":
             return Image(stored["media_type"], base64.b64decode(stored["data"]))
+        case "file":
+            return File(stored["name"], stored["media_type"], base64.b64decode(stored["data"]))
         case unknown:
             raise ValueError(f"unknown message part: {unknown}")

@@ -234,7 +234,7 @@ def _enter_wal(connection: sqlite3.Connection) -> None:
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= until:
                 raise
-        time.sleep(random.uniform(0.002, 0.02))  # noqa: S311 - keeps the processes out of step
+        threading.Event().wait(random.uniform(0.002, 0.02))  # noqa: S311 - keeps the processes out of step
 
 
 def _storage_error(path: Path, error: sqlite3.Error) -> StorageError:

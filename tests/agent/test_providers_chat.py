@@ -34,8 +34,10 @@ from agent.providers import (
     user,
 )
 from agent.providers.catalog import SPECS
-from agent.providers.chat_request import NO_RESULT, Quirks, messages
+from agent.providers.chat_request import messages
 from agent.providers.http import Timeouts
+from agent.providers.hygiene import NO_RESULT
+from agent.providers.quirks import Quirks
 
 KEY = "sk-very-secret-0123456789"
 Handler = Callable[["Exchange"], Awaitable[None]]
