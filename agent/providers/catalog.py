@@ -1,4 +1,7 @@
-"""The providers that TrayClaw knows by name: a person only has to bring a key, or to start the program."""
+"""The providers that TrayClaw knows by name: a person only has to bring a key, or to start the program.
+
+Adding one is adding a row. Addresses and key pages are those of the providers' own documentation.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +16,18 @@ STARTER: Final = "starter"
 
 @dataclass(frozen=True, slots=True)
 class ProviderSpec:
-    """A provider. `key_url` is the page where a key is made, `key_hint` how a key begins, `price_id` its name in the
-    price table."""
+    """A provider. `base_url` is empty where each account has an address of its own.
+
+    `key_header` carries the key, as a bearer token where it is "authorization"; `key_url` is the page where a key is
+    made, `key_hint` how a key begins, `price_id` its name in the price table. `models_path` lists the models, a path or
+    a whole address; where it is empty, `known_models` are all that can be said.
+    """
 
     name: str
     label: str
     base_url: str
     protocol: str = "chat-completions"
+    key_header: str = "authorization"
     key_url: str = ""
     key_hint: str = ""
     default_model: str = ""
@@ -27,46 +35,46 @@ class ProviderSpec:
     local: bool = False
     price_id: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
+    models_path: str = "/models"
+    known_models: tuple[str, ...] = ()
     quirks: Quirks = field(default_factory=Quirks)
     note: str = ""
 
 
-_ROWS: Final = (
+_HOSTED: Final = (
     ProviderSpec(
         name="openai",
         label="OpenAI",
         base_url="https://api.openai.com/v1",
+        protocol="responses",
         key_url="https://platform.openai.com/api-keys",
         key_hint="sk-",
         default_model="gpt-5.4-mini",
         price_id="openai",
-        quirks=Quirks(max_tokens_field="max_completion_tokens"),
+        quirks=Quirks(max_tokens_field="max_completion_tokens", system_role="developer"),
     ),
     ProviderSpec(
         name="anthropic",
         label="Anthropic",
         base_url="https://api.anthropic.com/v1",
+        protocol="anthropic-messages",
+        key_header="x-api-key",
         key_url="https://platform.claude.com/settings/keys",
         key_hint="sk-ant-",
         default_model="claude-haiku-4-5",
         price_id="anthropic",
-        headers={"anthropic-version": "2023-06-01"},
-        # Its compatible endpoint has chat only; the list of models is that of its own API.
-        quirks=Quirks(models_key_header="x-api-key"),
     ),
     ProviderSpec(
         name="gemini",
         label="Google Gemini",
-        base_url="https://generativelanguage.googleapis.com/v1beta/openai",
+        base_url="https://generativelanguage.googleapis.com/v1beta",
+        protocol="gemini",
+        key_header="x-goog-api-key",
         key_url="https://aistudio.google.com/apikey",
         key_hint="AIza",
         default_model="gemini-3.5-flash",
         price_id="google",
-        # Tool calls of Gemini 3 carry a signature that must come back, which the vocabulary of messages has no place
-        # for; this stands for one that got lost: https://ai.google.dev/gemini-api/docs/thought-signatures
-        quirks=Quirks(
-            call_extra={"extra_content": {"google": {"thought_signature": "skip_thought_signature_validator"}}}
-        ),
     ),
     ProviderSpec(
         name="openrouter",
@@ -96,7 +104,7 @@ _ROWS: Final = (
         key_url="https://console.mistral.ai/api-keys",
         default_model="mistral-medium-latest",
         price_id="mistral",
-        quirks=Quirks(stream_options=False),
+        quirks=Quirks(stream_options=False, required_choice="any"),
     ),
     ProviderSpec(
         name="groq",
@@ -106,6 +114,7 @@ _ROWS: Final = (
         key_hint="gsk_",
         default_model="openai/gpt-oss-120b",
         price_id="groq",
+        quirks=Quirks(reasoning_field="reasoning"),
     ),
     ProviderSpec(
         name="xai",
@@ -143,34 +152,152 @@ _ROWS: Final = (
         price_id="cerebras",
     ),
     ProviderSpec(
-        name="ollama",
-        label="Ollama",
-        base_url="http://127.0.0.1:11434/v1",
-        needs_key=False,
-        local=True,
-        note="Runs on this computer.",
+        name="perplexity",
+        label="Perplexity",
+        # Its Agent API; the chat endpoint of the Sonar models ended in September 2026.
+        base_url="https://api.perplexity.ai/v1",
+        protocol="responses",
+        key_url="https://www.perplexity.ai/account/api/keys",
+        key_hint="pplx-",
+        default_model="perplexity/sonar",
+        price_id="perplexity",
     ),
     ProviderSpec(
-        name="lmstudio",
-        label="LM Studio",
-        base_url="http://127.0.0.1:1234/v1",
-        needs_key=False,
-        local=True,
-        note="Runs on this computer.",
+        name="cohere",
+        label="Cohere",
+        base_url="https://api.cohere.ai/compatibility/v1",
+        key_url="https://dashboard.cohere.com/api-keys",
+        default_model="command-a-03-2025",
+        price_id="cohere",
+        models_path="https://api.cohere.com/v1/models?endpoint=chat&page_size=1000",
+        quirks=Quirks(stream_options=False),
     ),
     ProviderSpec(
-        name=STARTER,
-        label="Built-in",
+        name="moonshot",
+        label="Moonshot AI",
+        base_url="https://api.moonshot.ai/v1",
+        key_url="https://platform.kimi.ai/console/api-keys",
+        key_hint="sk-",
+        default_model="kimi-k2.6",
+        price_id="moonshotai",
+        quirks=Quirks(reasoning_back=True),
+        note="In China the address is https://api.moonshot.cn/v1.",
+    ),
+    ProviderSpec(
+        name="zai",
+        label="Z.ai",
+        base_url="https://api.z.ai/api/paas/v4",
+        key_url="https://z.ai/manage-apikey/apikey-list",
+        default_model="glm-5.3-flash",
+        price_id="zai",
+    ),
+    ProviderSpec(
+        name="zhipu",
+        label="Zhipu AI",
+        base_url="https://open.bigmodel.cn/api/paas/v4",
+        key_url="https://bigmodel.cn/usercenter/proj-mgmt/apikeys",
+        default_model="glm-5.3-flash",
+        price_id="zhipuai",
+    ),
+    ProviderSpec(
+        name="dashscope",
+        label="Qwen (DashScope)",
+        base_url="https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
+        key_url="https://modelstudio.console.alibabacloud.com/?tab=playground#/api-key",
+        key_hint="sk-",
+        default_model="qwen-plus",
+        note="In China the address is https://dashscope.aliyuncs.com/compatible-mode/v1.",
+    ),
+    ProviderSpec(
+        name="minimax",
+        label="MiniMax",
+        # The one of its interfaces that keeps thinking apart from the answer.
+        base_url="https://api.minimax.io/anthropic/v1",
+        protocol="anthropic-messages",
+        key_header="x-api-key",
+        key_url="https://platform.minimax.io/user-center/basic-information/interface-key",
+        default_model="MiniMax-M2.7",
+        price_id="minimax",
+        note="In China the address is https://api.minimaxi.com/anthropic/v1.",
+    ),
+    ProviderSpec(
+        name="siliconflow",
+        label="SiliconFlow",
+        base_url="https://api.siliconflow.com/v1",
+        key_url="https://cloud.siliconflow.com/account/ak",
+        key_hint="sk-",
+        default_model="Qwen/Qwen3.6-35B-A3B",
+        note="In China the address is https://api.siliconflow.cn/v1.",
+    ),
+    ProviderSpec(
+        name="huggingface",
+        label="Hugging Face",
+        base_url="https://router.huggingface.co/v1",
+        key_url="https://huggingface.co/settings/tokens",
+        key_hint="hf_",
+        default_model="openai/gpt-oss-120b",
+    ),
+    ProviderSpec(
+        name="nvidia",
+        label="NVIDIA",
+        base_url="https://integrate.api.nvidia.com/v1",
+        key_url="https://build.nvidia.com/settings/api-keys",
+        key_hint="nvapi-",
+        default_model="nvidia/nemotron-3-super-120b-a12b",
+    ),
+    ProviderSpec(
+        name="azure",
+        label="Azure OpenAI",
         base_url="",
-        protocol="starter",
-        default_model="SmolLM2-135M-Instruct",
-        needs_key=False,
-        local=True,
-        note="A tiny model for trying the app: no key, no internet, no tools.",
+        key_header="api-key",
+        key_url="https://portal.azure.com",
+        price_id="azure",
+        quirks=Quirks(max_tokens_field="max_completion_tokens"),
+        note="Its address is https://RESOURCE.openai.azure.com/openai/v1, a model is the name of your deployment.",
+    ),
+    ProviderSpec(
+        name="github-models",
+        label="GitHub Models",
+        base_url="https://models.github.ai/inference",
+        key_url="https://github.com/settings/personal-access-tokens",
+        key_hint="github_pat_",
+        default_model="openai/gpt-4.1-mini",
+        models_path="https://models.github.ai/catalog/models",
+        note="A token that may read models.",
     ),
 )
 
-SPECS: Final[Mapping[str, ProviderSpec]] = {spec.name: spec for spec in _ROWS}
+_LOCAL: Final = tuple(
+    ProviderSpec(
+        name=name,
+        label=label,
+        base_url=f"http://127.0.0.1:{port}/v1",
+        needs_key=False,
+        local=True,
+        quirks=quirks,
+        note="Runs on this computer.",
+    )
+    for name, label, port, quirks in (
+        ("ollama", "Ollama", 11434, Quirks()),
+        ("lmstudio", "LM Studio", 1234, Quirks()),
+        # https://github.com/ggml-org/llama.cpp/blob/master/docs/function-calling.md
+        ("llamacpp", "llama.cpp", 8080, Quirks(parallel_calls=True)),
+        ("vllm", "vLLM", 8000, Quirks()),
+    )
+)
+
+_BUILT_IN: Final = ProviderSpec(
+    name=STARTER,
+    label="Built-in",
+    base_url="",
+    protocol="starter",
+    default_model="SmolLM2-135M-Instruct",
+    needs_key=False,
+    local=True,
+    note="A tiny model for trying the app: no key, no internet, no tools.",
+)
+
+SPECS: Final[Mapping[str, ProviderSpec]] = {spec.name: spec for spec in (*_HOSTED, *_LOCAL, _BUILT_IN)}
 
 
 def names() -> list[str]:

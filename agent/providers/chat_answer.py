@@ -6,12 +6,11 @@ Source: https://platform.openai.com/docs/api-reference/chat-streaming, and what 
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from agent.providers.chat_request import without_surrogates
-from agent.providers.types import Completion, FinishReason, ReasoningDelta, TextDelta, ToolCall, Usage
+from agent.providers.pieces import MAX_TOOL_CALLS, TextPieces, count, tool_call
+from agent.providers.types import Completion, FinishReason, ReasoningDelta, TextDelta, Usage
 
 _FINISH: Mapping[str, FinishReason] = {
     "stop": "stop",
@@ -27,10 +26,9 @@ _FINISH: Mapping[str, FinishReason] = {
 
 
 class _Call:
-    __slots__ = ("arguments", "id", "index", "name")
+    __slots__ = ("arguments", "id", "name")
 
-    def __init__(self, index: Any) -> None:
-        self.index = index
+    def __init__(self) -> None:
         self.id = ""
         self.name = ""
         self.arguments: list[str] = []
@@ -39,22 +37,32 @@ class _Call:
 class ChatAnswer:
     """What arrived so far. `finish_reason` is the server's word, None while the answer goes on."""
 
-    __slots__ = ("_calls", "_held", "_reasoning", "_refused", "_text", "_usage", "finish_reason", "model")
+    __slots__ = ("_by_index", "_calls", "_reasoning", "_refused", "_text", "_usage", "finish_reason", "model")
 
     def __init__(self) -> None:
-        self._text: list[str] = []
-        self._reasoning: list[str] = []
+        self._text = TextPieces()
+        self._reasoning = TextPieces()
         self._calls: list[_Call] = []
+        self._by_index: dict[Any, _Call] = {}
         self._usage: Mapping[str, Any] | None = None
-        self._held = ["", ""]
         self._refused = False
         self.finish_reason: str | None = None
         self.model = ""
 
     @property
+    def ended(self) -> bool:
+        """Whether a finish reason came."""
+        return bool(self.finish_reason)
+
+    @property
     def empty(self) -> bool:
         """Whether nothing arrived that a person or a tool could use."""
-        return not (self._text or self._reasoning or self._calls)
+        return not (self._text.pieces or self._reasoning.pieces or self._calls)
+
+    def fault(self, payload: Mapping[str, Any]) -> Any:
+        """The error in place of an answer; vLLM sends one without the field."""
+        error = payload.get("error")
+        return error if error else payload if payload.get("object") == "error" else None
 
     def take(self, payload: Mapping[str, Any]) -> list[TextDelta | ReasoningDelta]:
         """Add a chunk or a whole answer; gives the pieces to show. Raises `TypeError` or the like on nonsense."""
@@ -94,9 +102,6 @@ class ChatAnswer:
 
     def completion(self) -> Completion:
         """The finished answer."""
-        for position, held in enumerate(self._held):
-            if held:
-                (self._reasoning if position else self._text).append("\ufffd")
         finish = _FINISH.get((self.finish_reason or "").lower(), "stop")
         if self._refused:
             finish = "refusal"
@@ -105,38 +110,23 @@ class ChatAnswer:
         elif not self._calls and finish == "tool_calls":
             finish = "stop"
         return Completion(
-            text="".join(self._text),
-            reasoning="".join(self._reasoning),
-            tool_calls=tuple(_tool_call(call, finish == "length") for call in self._calls),
+            text=self._text.finish(),
+            reasoning=self._reasoning.finish(),
+            tool_calls=tuple(
+                tool_call(call.id, call.name, "".join(call.arguments), cut_off=finish == "length")
+                for call in self._calls
+            ),
             finish_reason=finish,
             usage=_usage(self._usage),
             model=self.model,
         )
 
     def _say(self, piece: str, reasoning: bool, events: list[TextDelta | ReasoningDelta]) -> None:
-        held = self._held[reasoning]
-        if held or not piece.isascii():
-            piece = self._whole(held + piece, reasoning)
-            if not piece:
-                return
         if reasoning:
-            self._reasoning.append(piece)
-            events.append(ReasoningDelta(piece))
-        else:
-            self._text.append(piece)
-            events.append(TextDelta(piece))
-
-    def _whole(self, piece: str, reasoning: bool) -> str:
-        """Without half characters: an emoji escaped as two surrogates may be cut between two chunks."""
-        self._held[reasoning] = ""
-        if "\ud800" <= piece[-1] <= "\udbff":
-            self._held[reasoning] = piece[-1]
-            piece = piece[:-1]
-        try:
-            piece.encode()
-        except UnicodeEncodeError:
-            return without_surrogates(piece)
-        return piece
+            if shown := self._reasoning.add(piece):
+                events.append(ReasoningDelta(shown))
+        elif shown := self._text.add(piece):
+            events.append(TextDelta(shown))
 
     def _parts(self, content: Any, events: list[TextDelta | ReasoningDelta]) -> None:
         """Content as a list: Mistral sends its thinking this way."""
@@ -160,37 +150,21 @@ class ChatAnswer:
         index = piece.get("index")
         call: _Call | None = None
         if index is not None:
-            call = next((known for known in reversed(self._calls) if known.index == index), None)
+            call = self._by_index.get(index)
         elif self._calls and (not call_id or self._calls[-1].id == call_id):
             call = self._calls[-1]
         if call is None or (name and call_id and call.id and call.id != call_id):
-            call = _Call(index)
+            if len(self._calls) >= MAX_TOOL_CALLS:
+                raise ValueError("too many tool calls")
+            call = _Call()
             self._calls.append(call)
+            if index is not None:
+                self._by_index[index] = call
         call.id = call.id or call_id
         call.name = call.name or name
         arguments = function.get("arguments")
         if arguments:
             call.arguments.append(arguments if isinstance(arguments, str) else json.dumps(arguments))
-
-
-def _tool_call(call: _Call, cut_off: bool) -> ToolCall:
-    raw = "".join(call.arguments)
-    if not raw.isascii():
-        raw = without_surrogates(raw)
-    arguments: Any = None
-    if raw.strip():
-        try:
-            arguments = json.loads(raw)
-        except (ValueError, RecursionError):
-            arguments = None
-    complete = isinstance(arguments, dict)
-    return ToolCall(
-        id=call.id or f"call_{uuid.uuid4().hex[:24]}",
-        name=call.name,
-        arguments=arguments if complete else {},
-        raw_arguments=raw,
-        truncated=cut_off and not complete,
-    )
 
 
 def _usage(usage: Mapping[str, Any] | None) -> Usage:
@@ -199,9 +173,9 @@ def _usage(usage: Mapping[str, Any] | None) -> Usage:
     prompt = usage.get("prompt_tokens_details") or {}
     output = usage.get("completion_tokens_details") or {}
     return Usage(
-        input_tokens=usage.get("prompt_tokens") or 0,
-        output_tokens=usage.get("completion_tokens") or 0,
-        cache_read_tokens=prompt.get("cached_tokens") or usage.get("prompt_cache_hit_tokens") or 0,
-        cache_write_tokens=prompt.get("cache_write_tokens") or 0,
-        reasoning_tokens=output.get("reasoning_tokens") or 0,
+        input_tokens=count(usage.get("prompt_tokens")),
+        output_tokens=count(usage.get("completion_tokens")),
+        cache_read_tokens=count(prompt.get("cached_tokens")) or count(usage.get("prompt_cache_hit_tokens")),
+        cache_write_tokens=count(prompt.get("cache_write_tokens")),
+        reasoning_tokens=count(output.get("reasoning_tokens")),
     )

@@ -5,15 +5,18 @@ Source: https://platform.openai.com/docs/api-reference/chat
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
 
-from agent.errors import ProviderError
+from agent.providers import exchange
 from agent.providers.chat_answer import ChatAnswer
-from agent.providers.chat_request import body, encode, messages
+from agent.providers.chat_request import body, messages
+from agent.providers.failures import Failures
+from agent.providers.pieces import encode
 from agent.providers.quirks import Quirks
-from agent.providers.types import ChatRequest, Completion, Finished, ModelInfo, ReasoningDelta, StreamEvent, TextDelta
+from agent.providers.types import ChatRequest, Completion, ModelInfo, StreamEvent
 from agent.providers.wire import Answer, KeySource, Wire
 
 _LENGTHS = ("context_length", "context_window", "max_context_length", "max_model_len", "max_input_tokens")
@@ -32,10 +35,12 @@ class ChatCompletions:
         *,
         quirks: Quirks | None = None,
         body: Mapping[str, Any] | None = None,
+        models_path: str = "/models",
         **options: Any,
     ) -> None:
         self._wire = Wire(base_url, api_key, **options)
         self._failures = self._wire.failures
+        self._models_path = models_path
         self._quirks = quirks or Quirks()
         self._extra = dict(body or {})
 
@@ -44,39 +49,20 @@ class ChatCompletions:
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:
         """Answer piece by piece. Closing the generator early closes the socket at once. Raises `ProviderError`."""
-        answer = ChatAnswer()
         sent = await self._send(request, stream=True)
-        try:
-            async for batch in sent.batches():
-                for payload in batch:
-                    for event in self._take(answer, payload):
-                        yield event
-                # A server that breaks the connection after the answer's end has still answered.
-                sent.complete = bool(answer.finish_reason)
-        finally:
-            await sent.aclose()
-        yield Finished(self._end(answer, sent))
+        async with aclosing(exchange.stream(sent, ChatAnswer(), self._failures)) as events:
+            async for event in events:
+                yield event
 
     async def complete(self, request: ChatRequest) -> Completion:
         """Answer in one piece, without streaming. Raises `ProviderError`."""
-        answer = ChatAnswer()
         sent = await self._send(request, stream=False)
-        try:
-            async for batch in sent.batches():
-                for payload in batch:
-                    self._take(answer, payload)
-                sent.complete = bool(answer.finish_reason)
-        finally:
-            await sent.aclose()
-        return self._end(answer, sent)
+        return await exchange.whole(sent, ChatAnswer(), self._failures)
 
     async def list_models(self) -> list[ModelInfo]:
         """The models on offer (`GET /models`); spends no tokens. Raises `ProviderError`."""
-        listed = await self._wire.get("/models", key_header=self._quirks.models_key_header)
-        try:
-            return _models(listed)
-        except (ValueError, TypeError, AttributeError, KeyError) as error:
-            raise self._failures.garbage(b"") from error
+        listed = await self._wire.get(self._models_path, key_header=self._quirks.models_key_header)
+        return model_infos(listed, self._failures)
 
     async def aclose(self) -> None:
         """Close all connections. The provider may be used again; it then opens new ones."""
@@ -84,36 +70,18 @@ class ChatCompletions:
 
     async def _send(self, request: ChatRequest, *, stream: bool) -> Answer:
         """The answer, unread. Leaves out of the request what the server says it does not know."""
+
+        def simplify(made: dict[str, Any], complaint: str) -> bool:
+            if "reasoning_content" in complaint and not self._quirks.reasoning_back:
+                self._quirks = replace(self._quirks, reasoning_back=True)
+                made["messages"] = messages(request.messages, self._quirks)
+                return True
+            return _simplify(made, complaint)
+
         made = body(request, self._quirks, stream=stream) | self._extra
-        while True:
-            try:
-                return await self._wire.post("/chat/completions", encode(made))
-            except ProviderError as error:
-                if error.status not in (400, 404, 422):
-                    raise
-                if "reasoning_content" in str(error) and not self._quirks.reasoning_back:
-                    self._quirks = replace(self._quirks, reasoning_back=True)
-                    made["messages"] = messages(request.messages, self._quirks)
-                elif not _simplify(made, str(error)):
-                    raise
-
-    def _take(self, answer: ChatAnswer, payload: Mapping[str, Any]) -> Sequence[TextDelta | ReasoningDelta]:
-        if payload.get("error"):
-            raise self._failures.in_stream(payload["error"])
-        if payload.get("object") == "error":  # vLLM
-            raise self._failures.in_stream(payload)
-        try:
-            return answer.take(payload)
-        except (TypeError, AttributeError, KeyError, IndexError, ValueError) as error:
-            raise self._failures.garbage(b"") from error
-
-    def _end(self, answer: ChatAnswer, sent: Answer) -> Completion:
-        if not sent.done and not answer.finish_reason:
-            raise self._failures.silent() if answer.empty else self._failures.broke_off()
-        completion = answer.completion()
-        if answer.empty and not completion.usage.output_tokens:
-            raise self._failures.silent()
-        return completion
+        return await exchange.send_simplified(
+            lambda made: self._wire.post("/chat/completions", encode(made)), made, simplify
+        )
 
 
 def _simplify(made: dict[str, Any], complaint: str) -> bool:
@@ -131,6 +99,17 @@ def _simplify(made: dict[str, Any], complaint: str) -> bool:
     return "temperature" in complaint and made.pop("temperature", None) is not None
 
 
+def model_infos(listed: Any, failures: Failures) -> list[ModelInfo]:
+    """The chat models of a list as OpenAI's `GET /models` gives it, and as others shape theirs.
+
+    Raises `ProviderError` for what is no such list.
+    """
+    try:
+        return _models(listed)
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        raise failures.garbage(b"") from error
+
+
 def _models(listed: Any) -> list[ModelInfo]:
     """`{"data": [...]}`, or the bare list that Together sends."""
     rows = listed if isinstance(listed, list) else listed.get("data", listed.get("models"))
@@ -138,7 +117,7 @@ def _models(listed: Any) -> list[ModelInfo]:
     for row in rows:
         if row.get("type") in _NOT_CHAT:
             continue
-        model_id = str(row["id"]).removeprefix("models/")
+        model_id = str(row.get("id") or row["name"]).removeprefix("models/")
         length = next((row[key] for key in _LENGTHS if isinstance(row.get(key), int)), None)
         models[model_id] = ModelInfo(model_id, str(row.get("display_name") or row.get("name") or ""), length)
     return list(models.values())

@@ -27,7 +27,9 @@ def body(request: ChatRequest, quirks: Quirks, *, stream: bool = True) -> dict[s
     if request.tools:
         made["tools"] = [_tool(tool) for tool in request.tools]
         if request.tool_choice != "auto":
-            made["tool_choice"] = request.tool_choice
+            made["tool_choice"] = quirks.required_choice if request.tool_choice == "required" else request.tool_choice
+        if quirks.parallel_calls is not None:
+            made["parallel_tool_calls"] = quirks.parallel_calls
     if request.max_tokens is not None:
         made[quirks.max_tokens_field] = request.max_tokens
     if request.temperature is not None:
@@ -39,20 +41,6 @@ def body(request: ChatRequest, quirks: Quirks, *, stream: bool = True) -> dict[s
         made["reasoning_effort"] = request.effort
     made.update(request.extra)
     return made
-
-
-def encode(made: dict[str, Any]) -> bytes:
-    """Compact UTF-8. Lone surrogates, which UTF-8 cannot hold and servers refuse, become U+FFFD."""
-    text = json.dumps(made, ensure_ascii=False, separators=(",", ":"))
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        return without_surrogates(text).encode()
-
-
-def without_surrogates(text: str) -> str:
-    """Joins surrogate pairs that were kept apart and replaces lone ones by U+FFFD."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def messages(history: Sequence[Message], quirks: Quirks) -> list[dict[str, Any]]:
@@ -74,7 +62,8 @@ def messages(history: Sequence[Message], quirks: Quirks) -> list[dict[str, Any]]
             if made["content"] or made.get("tool_calls"):
                 out.append(made)
         else:
-            out.append({"role": message.role, "content": _content(message)})
+            role = quirks.system_role if message.role == "system" else message.role
+            out.append({"role": role, "content": _content(message)})
     if seen:
         out.append(_shown(seen))
     return out
@@ -89,9 +78,8 @@ def _assistant(message: Message, quirks: Quirks) -> dict[str, Any]:
     made: dict[str, Any] = {"role": "assistant", "content": message.text or None}
     if calls := message.tool_calls:
         made["tool_calls"] = [_call(call) for call in calls]
-        made["tool_calls"][0].update(quirks.call_extra)
     if quirks.reasoning_back:
-        made["reasoning_content"] = "".join(part.text for part in message.parts if isinstance(part, Reasoning))
+        made[quirks.reasoning_field] = "".join(part.text for part in message.parts if isinstance(part, Reasoning))
     return made
 
 

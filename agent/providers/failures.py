@@ -20,9 +20,11 @@ from agent.providers.retry_after import retry_after
 
 RETRYABLE: Final = frozenset({"rate_limit", "overloaded", "server", "timeout", "network"})
 _LONGEST_QUOTE = 300
+_SHORTEST_KEY = 6
+"""A shorter one is no secret, and may well be a part of a word."""
 
 _CONTEXT = re.compile(
-    r"context[ _](?:length|window|size)|maximum context|exceed_context|prompt is too long|input is too long"
+    r"context[ _](?:length|window|size|limit)|maximum context|exceed_context|prompt is too long|input is too long"
     r"|token limit|too many tokens|maximum (?:prompt|input) length|input token count|reduce the length",
     re.I,
 )
@@ -233,7 +235,7 @@ class Failures:
         )
 
     def _redacted(self, text: str) -> str:
-        return text.replace(self.key, "•••") if self.key else text
+        return text.replace(self.key, "•••") if self.key and len(self.key) >= _SHORTEST_KEY else text
 
 
 def _kind_of_status(status: int, words: str) -> ProviderErrorKind:
@@ -249,6 +251,8 @@ def _kind_of_status(status: int, words: str) -> ProviderErrorKind:
     if status == 408:
         return "timeout"
     if status == 429:
+        if "perminute" in words.lower():  # Gemini speaks of quota and billing there too
+            return "rate_limit"
         return "quota" if _QUOTA.search(words) or "perday" in words.lower() else "rate_limit"
     if status in (498, 503, 529):
         return "overloaded"

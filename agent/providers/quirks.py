@@ -1,22 +1,26 @@
-"""Where a provider differs from the reference of its protocol, as named flags."""
+"""Where a provider differs from the reference of Chat Completions, as named flags."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Quirks:
-    """Of Chat Completions, where nothing else is said."""
+    """The other protocols read those of them that make sense there."""
 
     max_tokens_field: str = "max_tokens"
+    system_role: str = "system"
+    """The role of the first message."""
     stream_options: bool = True
     """Whether usage has to be asked for, and may be; the others send it anyway."""
+    parallel_calls: bool | None = None
+    """Whether several tool calls in one answer have to be asked for, or forbidden; None where nothing need be said."""
+    required_choice: str = "required"
+    """The word that makes the model call some tool."""
     reasoning_back: bool = False
-    """Whether the thinking of former answers goes back as `reasoning_content`; a refusal is the price elsewhere."""
-    call_extra: Mapping[str, Any] = field(default_factory=dict)
-    """Goes with the first tool call of an answer, back to the server."""
+    """Whether the thinking of former answers goes back; a refusal is the price elsewhere."""
+    reasoning_field: str = "reasoning_content"
+    """The field in which it goes back."""
     models_key_header: str = ""
     """The list of models wants the key in this header instead of the one of its answers."""

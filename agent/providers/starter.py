@@ -26,8 +26,8 @@ from typing import Any, Final
 
 from agent.errors import ProviderError
 from agent.providers.chat_answer import ChatAnswer
-from agent.providers.chat_request import without_surrogates
 from agent.providers.failures import Failures
+from agent.providers.pieces import without_surrogates
 from agent.providers.types import ChatRequest, Completion, Finished, ModelInfo, Notice, StreamEvent
 
 log = logging.getLogger(__name__)

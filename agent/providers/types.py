@@ -156,21 +156,41 @@ class ChatRequest:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one call. `input_tokens` includes cache reads; `output_tokens` includes reasoning."""
+    """Tokens of one call, as its provider counts them.
+
+    Cache reads and writes are a part of `input_tokens`, or beside it where `cache_apart`; reasoning is a part of
+    `output_tokens`, or beside it where `reasoning_apart`. Sums and the record are made of `whole()`.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
+    cache_apart: bool = False
+    reasoning_apart: bool = False
+
+    def whole(self) -> Usage:
+        """The same with all input in `input_tokens` and all output in `output_tokens`."""
+        if not (self.cache_apart or self.reasoning_apart):
+            return self
+        cached = self.cache_read_tokens + self.cache_write_tokens if self.cache_apart else 0
+        return Usage(
+            self.input_tokens + cached,
+            self.output_tokens + (self.reasoning_tokens if self.reasoning_apart else 0),
+            self.cache_read_tokens,
+            self.cache_write_tokens,
+            self.reasoning_tokens,
+        )
 
     def __add__(self, other: Usage) -> Usage:
+        one, two = self.whole(), other.whole()
         return Usage(
-            self.input_tokens + other.input_tokens,
-            self.output_tokens + other.output_tokens,
-            self.cache_read_tokens + other.cache_read_tokens,
-            self.cache_write_tokens + other.cache_write_tokens,
-            self.reasoning_tokens + other.reasoning_tokens,
+            one.input_tokens + two.input_tokens,
+            one.output_tokens + two.output_tokens,
+            one.cache_read_tokens + two.cache_read_tokens,
+            one.cache_write_tokens + two.cache_write_tokens,
+            one.reasoning_tokens + two.reasoning_tokens,
         )
 
 
@@ -183,7 +203,7 @@ class Completion:
     """A finished answer of a model.
 
     `parts` is the answer in the order in which it came, with all that has to go back; empty where the plain fields
-    say everything.
+    say everything. `note` is the provider's reason for an answer that it refused or cut.
     """
 
     text: str
@@ -193,6 +213,7 @@ class Completion:
     usage: Usage = NOTHING
     model: str = ""
     parts: tuple[Part, ...] = ()
+    note: str = ""
 
     def message(self) -> Message:
         """The assistant message that this completion adds to the conversation."""

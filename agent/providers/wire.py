@@ -9,7 +9,7 @@ import asyncio
 import json
 import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from agent.providers.failures import Failures
 from agent.providers.http import MAX_BODY_BYTES, Timeouts, open_client
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 KeySource = Callable[[], Awaitable[str | None]]
 
-MAX_TOOL_CALLS: Final = 256
-"""In one answer; a server that sends more is not answering."""
 _PIECE = 256 * 1024
 """Bytes that are unpacked at a time: a small body that unpacks to gigabytes is noticed before they are in memory."""
 
@@ -104,10 +102,11 @@ class Wire:
                 client = self._client
         import httpx
 
+        address = path if path.startswith(("https:", "http:")) else self.base_url + path
         params = {**self._query, **(query or {})} or None
         try:
             request = client.build_request(
-                method, self.base_url + path, params=params, content=body, headers={**self._headers, **headers}
+                method, address, params=params, content=body, headers={**self._headers, **headers}
             )
             response = await client.send(request, stream=True)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -194,9 +193,13 @@ class Answer:
         return payloads
 
     def _whole(self, content: bytes) -> list[Mapping[str, Any]]:
-        if content.lstrip()[:1] == b"{":
+        begins = content.lstrip()[:1]
+        if begins == b"{":
             self.done = True
             return [_parse(content, self._failures)]
+        if begins == b"[":  # Gemini without alt=sse
+            self.done = True
+            return _parse_list(content, self._failures)
         decoder = EventData()
         events = decoder.feed(content) + decoder.finish()
         if content and not events:
@@ -268,6 +271,16 @@ def _parse(data: bytes, failures: Failures) -> Mapping[str, Any]:
     if not isinstance(payload, dict):
         raise failures.garbage(data)
     return payload
+
+
+def _parse_list(content: bytes, failures: Failures) -> list[Mapping[str, Any]]:
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise failures.garbage(content) from error
+    if not all(isinstance(payload, dict) for payload in found):
+        raise failures.garbage(content)
+    return list(found)
 
 
 def _httpx() -> Any:

@@ -33,7 +33,6 @@ from agent.providers import (
     tool_result,
     user,
 )
-from agent.providers.catalog import SPECS
 from agent.providers.chat_request import messages
 from agent.providers.http import Timeouts
 from agent.providers.hygiene import NO_RESULT
@@ -142,15 +141,18 @@ async def test_request_as_the_server_sees_it() -> None:
         extra={"seed": 1},
     )
     async with served(handler) as base_url:
-        provider = connect("chat-completions", base_url + "/", KEY, headers={"x-title": "t"})
-        completion = await provider.complete(request)
+        provider = connect("chat-completions", base_url + "/", KEY, headers={"x-title": "t"}, body={"top_k": 3})
+        whole = await provider.complete(request)
+        completion = [event async for event in provider.stream(request)][-1].completion
         await provider.aclose()
-    assert completion.text == "ok"
+    assert (whole.text, completion.text) == ("ok", "ok")
+    streamed = {"stream": True, "stream_options": {"include_usage": True}}
+    assert seen[0].json == {**{k: v for k, v in seen[1].json.items() if k not in streamed}, "stream": False}
     head = seen[0].head.lower()
     assert head.startswith("post /v1/chat/completions http/1.1")
     assert f"authorization: bearer {KEY}" in head
     assert "x-title: t" in head
-    assert seen[0].json == {
+    assert seen[1].json == {
         "model": "some/model",
         "messages": [
             {"role": "system", "content": "Be brief."},
@@ -162,8 +164,8 @@ async def test_request_as_the_server_sees_it() -> None:
                 ],
             },
         ],
-        "stream": True,
-        "stream_options": {"include_usage": True},
+        **streamed,
+        "top_k": 3,
         "tools": [
             {"type": "function", "function": {"name": "look", "description": "Looks.", "parameters": tool.parameters}}
         ],
@@ -202,13 +204,6 @@ def test_every_call_has_exactly_one_result() -> None:
     ]
 
 
-def test_gemini_gets_a_signature_with_the_first_call() -> None:
-    calls = (ToolCall("a", "look", {}), ToolCall("b", "look", {}))
-    first, second = messages([Message("assistant", calls)], SPECS["gemini"].quirks)[0]["tool_calls"]
-    assert first["extra_content"]["google"]["thought_signature"]
-    assert "extra_content" not in second
-
-
 async def test_a_parameter_that_the_server_does_not_know_is_left_out() -> None:
     seen: list[dict[str, Any]] = []
 
@@ -225,9 +220,9 @@ async def test_a_parameter_that_the_server_does_not_know_is_left_out() -> None:
 
     async with served(handler) as base_url:
         provider = connect("chat-completions", base_url)
-        completion = await provider.complete(ChatRequest("m", [user("hi")], max_tokens=5))
+        events = [event async for event in provider.stream(ChatRequest("m", [user("hi")], max_tokens=5))]
         await provider.aclose()
-    assert completion.text == "fine"
+    assert events[-1].completion.text == "fine"
     assert [len(body) for body in seen] == [5, 4, 4]
     assert seen[-1]["max_completion_tokens"] == 5
 
@@ -592,7 +587,7 @@ async def test_the_connection_breaks() -> None:
 
 
 async def test_an_endless_answer_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.providers.chat_completions.MAX_BODY_BYTES", 100_000)
+    monkeypatch.setattr("agent.providers.wire.MAX_BODY_BYTES", 100_000)
 
     async def handler(exchange: Exchange) -> None:
         await exchange.start()
