@@ -25,7 +25,10 @@ What a person sees of an error is `title` (what), `str(error)` (what happened) a
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from agent.views import LimitView
 
 ProviderErrorKind = Literal[
     "auth",
@@ -120,6 +123,8 @@ class ProviderError(TrayClawError):
     kind: ProviderErrorKind
     title = "The model could not answer"
     exit_code = 4
+    answering = False
+    """The provider had accepted the request, and failed while it answered."""
 
     def __init__(
         self,
@@ -160,6 +165,11 @@ class BudgetExceededError(RefusedError):
 
     kind = "budget"
     title = "The spending limit is reached"
+
+    def __init__(self, message: str = "", *, hint: str = "", limit: LimitView | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.limit = limit
+        """The one that was reached."""
 
 
 class TurnStoppedError(TrayClawError):

@@ -8,17 +8,20 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from agent import logs
 from agent.channels.channel import Inbound
 from agent.channels.connectors import CHANNEL_NAMES, Connectors
 from agent.core.budget import Budget
 from agent.core.commands import CommandDesk
+from agent.core.compaction import Compactor
 from agent.core.context import Prompt, Transcripts
 from agent.core.intake import Intake
 from agent.core.lanes import Lanes
 from agent.core.record import TurnRecorder
+from agent.core.spending import Spending
+from agent.core.titles import Titles
 from agent.core.turn import TurnRunner
 from agent.core.watch import FileWatch
 from agent.errors import UsageError
@@ -43,8 +46,7 @@ from agent.safety.process import hide_environment
 from agent.safety.workspace import Workspace
 from agent.settings import Settings, SettingsFile
 from agent.storage import approvals as approval_rows
-from agent.storage import conversations, effects, turns
-from agent.storage import usage as usage_rows
+from agent.storage import conversations, effects, inbox, turns
 from agent.storage.conversations import LOCAL
 from agent.storage.database import Database
 from agent.storage.instance import Instance
@@ -57,7 +59,6 @@ from agent.views import (
     ProviderView,
     TurnRow,
     TurnView,
-    UsageRow,
 )
 
 log = logging.getLogger(__name__)
@@ -93,13 +94,26 @@ class AgentService:
             publish, lambda: self._settings.safety.approval_seconds, self._note_question, self._note_decision
         )
         self._transcripts = Transcripts(database)
-        self._recorder = TurnRecorder(database, self._transcripts, lambda: self._settings, publish, instance.name)
+        budget = Budget(database, lambda: self._settings.budget, self._router.price, publish)
+        self.spending = Spending(database, budget, lambda: publish(SettingsChanged(("budget",))))
+        self._recorder = TurnRecorder(
+            database, self._transcripts, lambda: self._settings, publish, instance.name, budget
+        )
+        self._titles = Titles(database, self._router, budget, prompt.title, publish)
         runner = TurnRunner(
             recorder=self._recorder,
             router=self._router,
             toolbox=built_in_toolbox(),
             approvals=self._approvals,
-            budget=Budget(database, lambda: self._settings.budget, self._router.price),
+            budget=budget,
+            compactor=Compactor(
+                database,
+                self._router,
+                budget,
+                self._transcripts,
+                lambda: self._settings.model.history_messages,
+                prompt.summary,
+            ),
             prompt=prompt,
             settings=lambda: self._settings,
             workspace=self.workspace,
@@ -108,10 +122,18 @@ class AgentService:
         )
         self._lanes = Lanes(runner.run, self._drop)
         desk = CommandDesk(
-            database, self.stop_turn, self._transcripts.forget, self._status_words, self._router.check_reference
+            database,
+            self.stop_turn,
+            self._transcripts.forget,
+            self._status_words,
+            self._router.check_reference,
+            self.spending,
+            self.local_model,
+            self._ask_refused_again,
         )
         self._intake = Intake(database, self._lanes, desk, instance, publish)
         self._connectors = Connectors(database, self.secrets, lambda: self._settings, self._intake.accept, self.events)
+        self.events.subscribe(self._heard)
         self._watch = FileWatch(file.path, self.reload_settings)
         self._continued: set[int] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -315,6 +337,14 @@ class AgentService:
             if not finished:
                 await self.stop_turn(conversation_id)
 
+    async def ask_again(self, conversation_id: int, inbox_id: int, *, model: str = "") -> int:
+        """The same question with its pictures once more; returns the new inbox id. Raises `UsageError`."""
+        message = await self._database.read(lambda db: inbox.message(db, conversation_id, inbox_id))
+        if message is None:
+            raise UsageError("This message is no longer there.", hint="Ask it anew.")
+        images = [part for part in message.parts if isinstance(part, Image)]
+        return await self.send(conversation_id, message.text, images, model=model)
+
     async def stop_turn(self, conversation_id: int) -> bool:
         """End the running turn (and what waits behind it) within a second; whether there was one."""
         return await self._lanes.stop(conversation_id)
@@ -340,31 +370,44 @@ class AgentService:
     # --- models -----------------------------------------------------------------------------------------------------
     async def providers(self) -> list[ProviderView]:
         """The catalogue and the person's own providers; those with a key first."""
-        return await self._router.views()
+        return await self._router.directory.views()
 
     async def list_models(
-        self, provider: str, *, key: str | None = None, base_url: str | None = None
+        self,
+        provider: str,
+        *,
+        key: str | None = None,
+        base_url: str | None = None,
+        protocol: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
     ) -> list[ModelInfo]:
         """The models a provider offers, with unsaved values if given (the Test button). Spends no tokens.
 
         Raises `ProviderError`, `UsageError`.
         """
-        return await self._router.list_models(provider, key=key, base_url=base_url)
+        return await self._router.directory.list_models(
+            provider, key=key, base_url=base_url, protocol=protocol, headers=headers, query=query
+        )
 
     async def find_local_models(self) -> list[ProviderView]:
-        """Ollama and LM Studio on this computer, if they answer within 0.5 s; `note` lists their models."""
-        return await self._router.find_local()
+        """Model servers on this computer that answer within 0.5 s; `note` lists their models."""
+        return await self._router.directory.find_local()
+
+    async def local_model(self) -> str:
+        """The reference of a model on this computer: of a server that runs, else the built-in one."""
+        return await self._router.directory.local_model()
 
     async def set_key(self, name: str, key: str) -> None:
         """Store the key of a provider or the token of a channel. Raises `SecretError`."""
         await self.secrets.set(secret_user(name), key)
-        self._router.forget(name)
+        self._router.directory.forget(name)
         self.events.publish(SettingsChanged((f"keys.{name}",)))
 
     async def delete_key(self, name: str) -> None:
         """Remove the key of a provider or the token of a channel. Raises `SecretError`."""
         await self.secrets.delete(secret_user(name))
-        self._router.forget(name)
+        self._router.directory.forget(name)
         self.events.publish(SettingsChanged((f"keys.{name}",)))
 
     async def stored_keys(self) -> list[str]:
@@ -416,14 +459,6 @@ class AgentService:
         return await self._connectors.access.revoke(channel, user_id)
 
     # --- record -----------------------------------------------------------------------------------------------------
-    async def usage(self, since: float = 0.0, by: Literal["model", "day", "conversation"] = "model") -> list[UsageRow]:
-        """Tokens and USD by group since a Unix time."""
-        return await self._database.read(lambda db: usage_rows.totals(db, since, by))
-
-    async def spent(self) -> tuple[float, float]:
-        """USD spent today and this month, in local time."""
-        return await self._database.read(usage_rows.spent)
-
     async def turns(self, limit: int = 20) -> list[TurnRow]:
         """Newest first."""
         return await self._database.read(lambda db: turns.recent(db, limit))
@@ -447,15 +482,28 @@ class AgentService:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    async def _ask_refused_again(self, conversation_id: int) -> bool:
+        inbox_id = await self._database.read(lambda db: turns.refused_question(db, conversation_id))
+        if inbox_id is None:
+            return False
+        self._keep(self._again(conversation_id, inbox_id))  # after the answer to the command that asks for it
+        return True
+
+    async def _again(self, conversation_id: int, inbox_id: int) -> None:
+        await self.ask_again(conversation_id, inbox_id)
+
+    def _heard(self, event: Event) -> None:
+        if self._settings.model.titles and isinstance(event, TurnFinished) and event.status == "answered":
+            self._keep(self._titles.give(event))
+
     async def _drop(self, item: Any) -> None:
         await self._intake.drop(item)
 
     async def _status_words(self, conversation_id: int) -> str:
         conversation = await self.conversation(conversation_id)
-        today, month = await self.spent()
-        limits = self._settings.budget
+        today, month, *_ = await self.spending.limits()
         running = "working on it" if conversation_id in self._lanes.busy() else "nothing runs here"
-        spent = f"${today:.2f} of ${limits.daily_usd:.2f} today, ${month:.2f} of ${limits.monthly_usd:.2f} this month"
+        spent = ", ".join(f"${limit.spent:.2f} of ${limit.limit:.2f} {limit.label}" for limit in (today, month))
         model = conversation.model or self._settings.model.default
         return f"- Model: `{model}`\n- Now: {running}\n- Spent: {spent}"
 

@@ -86,7 +86,7 @@ class Bridge(QObject):
         service = self._service
         if service is None:
             return
-        today, month = await service.spent()
+        today, month, *_ = await service.spending.limits()
         pairings = tuple(await service.pairing_requests())
         settings = service.settings
         self.apply(
@@ -95,9 +95,9 @@ class Bridge(QObject):
                 approvals=service.pending_approvals(),
                 pairings=pairings,
                 channels=service.channels(),
-                spent_today=today,
-                spent_month=month,
-                daily_limit=settings.budget.daily_usd,
+                spent_today=today.spent,
+                spent_month=month.spent,
+                daily_limit=today.limit,
                 model=settings.model.default,
             )
         )

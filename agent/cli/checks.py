@@ -101,7 +101,7 @@ def _keys(known: set[str]) -> Finding:
 
 
 def _model(settings: Settings, known: set[str]) -> Finding:
-    from agent.providers import PROTOCOLS, catalog
+    from agent.providers import catalog
     from agent.settings import STARTER
 
     reference = settings.model.default
@@ -114,9 +114,6 @@ def _model(settings: Settings, known: set[str]) -> Finding:
     if spec is None and (own is None or not own.base_url):
         hint = f"Set providers.{name}.base_url, or choose one of: {', '.join(catalog.names())}."
         return Finding("model", "fail", f"{reference}: there is no provider {name}", hint)
-    if own is not None and own.protocol not in PROTOCOLS:
-        text = f"{reference}: this version does not speak {own.protocol} yet"
-        return Finding("model", "fail", text, "Choose another model: trayclaw config set model.default PROVIDER/MODEL.")
     if not model and not (spec and spec.default_model):
         hint = f"`trayclaw models --provider {name}` lists them."
         return Finding("model", "fail", f"{reference} names no model", hint)

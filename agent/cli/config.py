@@ -28,7 +28,7 @@ def group() -> typer.Typer:
     @app.command()
     def show(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
         """Print all settings, those that were never changed included."""
-        values = _load().model_dump(mode="json")
+        values = _load().model_dump(mode="json", exclude_none=not as_json)  # TOML has no word for "none"
         if as_json:
             print(json.dumps(values, indent=2, ensure_ascii=False))
         else:

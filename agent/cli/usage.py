@@ -1,4 +1,4 @@
-"""`trayclaw usage`: tokens and money, by model, day or conversation."""
+"""`trayclaw usage`: tokens and money, by model, day, conversation or purpose."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import typer
 
 if TYPE_CHECKING:
     from agent.service import AgentService
-    from agent.views import UsageRow
 
 
 class By(StrEnum):
@@ -20,6 +19,7 @@ class By(StrEnum):
     MODEL = "model"
     DAY = "day"
     CONVERSATION = "conversation"
+    PURPOSE = "purpose"
 
 
 def register(app: typer.Typer) -> None:
@@ -28,49 +28,44 @@ def register(app: typer.Typer) -> None:
     @app.command()
     def usage(
         since: Annotated[str, typer.Option(metavar="DATE", help="For example 2026-03-01, or 7d for a week.")] = "",
-        by: Annotated[By, typer.Option(metavar="model|day|conversation", help="One row for each.")] = By.MODEL,
-        csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+        by: Annotated[By, typer.Option(metavar="model|day|conversation|purpose", help="One row for each.")] = By.MODEL,
+        csv: Annotated[
+            bool,
+            typer.Option("--csv", help="Print CSV, a line for each day, model and purpose."),
+        ] = False,
+        as_json: Annotated[bool, typer.Option("--json", help="Print the same as JSON, one object a line.")] = False,
     ) -> int:
         """Print what was used and what it cost."""
         from agent.cli.session import with_service
 
         start = _timestamp(since)
-        return with_service(lambda service: _usage(service, start, by, csv=csv))
+        if csv or as_json:
+            return with_service(lambda service: _export(service, start, by, as_json=as_json))
+        return with_service(lambda service: _table(service, start, by))
 
 
-async def _usage(service: AgentService, since: float, by: By, *, csv: bool) -> None:
-    rows = await service.usage(since, by.value)
-    if csv:
-        _csv(rows, by)
-        return
+async def _export(service: AgentService, since: float, by: By, *, as_json: bool) -> None:
+    from agent.cli.usage_export import write_csv, write_json
+
+    lines = await service.spending.lines(since, by_conversation=by is By.CONVERSATION)
+    if as_json:
+        write_json(lines, sys.stdout)
+    else:
+        write_csv(lines, sys.stdout)
+
+
+async def _table(service: AgentService, since: float, by: By) -> None:
     from agent.cli.terminal.footer import money
     from agent.cli.texts import table
 
     cells = [
         (row.group, row.calls, f"{row.usage.input_tokens:,}", f"{row.usage.output_tokens:,}", money(row.cost_usd))
-        for row in rows
+        for row in await service.spending.totals(since, by.value)
     ]
     print(table(cells, (by.value.upper(), "CALLS", "TOKENS IN", "OUT", "COST")) if cells else "Nothing was used yet.")
-    today, month = await service.spent()
-    limits = service.settings.budget
-    day, days = money(limits.daily_usd), money(limits.monthly_usd)
-    print(f"Today {money(today)} of {day}, this month {money(month)} of {days}.")
-
-
-def _csv(rows: list[UsageRow], by: By) -> None:
-    import csv
-
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    tokens = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
-    writer.writerow((by.value, "calls", *tokens, "cost_usd", "seconds"))
-    for row in rows:
-        counts = [getattr(row.usage, name) for name in tokens]
-        writer.writerow((_cell(row.group), row.calls, *counts, f"{row.cost_usd:.6f}", f"{row.seconds:.1f}"))
-
-
-def _cell(text: str) -> str:
-    """A spreadsheet would run a cell that begins like a formula, and titles come from messages."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    for limit in await service.spending.limits():
+        raised = f" (raised by {money(limit.raised)})" if limit.raised else ""
+        print(f"{money(limit.spent)} of {money(limit.limit)} {limit.label}{raised}.")
 
 
 def _timestamp(since: str) -> float:

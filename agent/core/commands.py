@@ -1,12 +1,16 @@
-"""The words that every channel understands without a model: /new /stop /model /status /help."""
+"""The words that every channel understands without a model: /new /stop /model /status /limit /raise /local /help."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from agent.channels.channel import Role
+from agent.core.spending import Spending
+from agent.errors import PolicyRefusedError, UsageError
 from agent.storage import conversations
 from agent.storage.database import Database
+from agent.views import LimitView
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +30,29 @@ class CommandDesk:
     forget: Callable[[int], None]
     status: Callable[[int], Awaitable[str]]
     check_model: Callable[[str], str]
+    spending: Spending
+    local_model: Callable[[], Awaitable[str]]
+    ask_again: Callable[[int], Awaitable[bool]]
 
-    async def answer(self, conversation_id: int, command: Command) -> str:
-        """Do it, and say what was done in Markdown."""
+    async def answer(self, conversation_id: int, command: Command, role: Role) -> str:
+        """Do it, and say what was done in Markdown. Raises `RefusedError` for what only an owner may do."""
+        if command.name in _OWNERS_ONLY and (command.argument or command.name != "limit") and role != "owner":
+            raise PolicyRefusedError(
+                f"/{command.name} is for the owner.", title="Not allowed", hint="Ask the owner to change the limit."
+            )
         match command.name:
+            case "limit":
+                return await self._limit(conversation_id, command.argument)
+            case "raise":
+                raised = await self.spending.raise_limit(conversation_id)
+                said = ", ".join(f"${limit.limit:.2f} {limit.label}" for limit in raised)
+                return f"The limit is now {said}." + await self._again(conversation_id)
+            case "local":
+                chosen = await self.local_model()
+                await self.database.write(lambda db: conversations.set_model(db, conversation_id, chosen))
+                return f"This conversation now uses `{chosen}`, which costs nothing." + await self._again(
+                    conversation_id
+                )
             case "new":
                 await self.stop(conversation_id)
                 await self.database.write(lambda db: conversations.start_afresh(db, conversation_id))
@@ -43,6 +66,17 @@ class CommandDesk:
                 return await self.status(conversation_id)
             case _:
                 return HELP
+
+    async def _again(self, conversation_id: int) -> str:
+        return " I am asking again." if await self.ask_again(conversation_id) else ""
+
+    async def _limit(self, conversation_id: int, wanted: str) -> str:
+        if wanted:
+            daily = None if wanted.lower() == "off" else _amount(wanted)
+            await self.spending.set_conversation_limit(conversation_id, daily)
+        limits = await self.spending.limits(conversation_id)
+        lines = [f"- ${limit.spent:.2f} of ${limit.limit:.2f} {limit.label}{_raised(limit)}" for limit in limits]
+        return "\n".join(["Spent:", *lines])
 
     async def _model(self, conversation_id: int, wanted: str) -> str:
         if not wanted:
@@ -59,9 +93,28 @@ HELP = """\
 - `/stop`: stop what I am doing here
 - `/model NAME`: use another model in this conversation (`provider/model`, or `default`)
 - `/status`: the model, what runs, what was spent today
+- `/limit`: the spending limits; `/limit 2` gives this conversation $2 a day, `/limit off` takes that away
+- `/raise`: raise the limit that was reached, for today or this month only
+- `/local`: go on with a model on the computer, which costs nothing
 - `/help`: this list"""
 
-_NAMES = ("new", "stop", "model", "status", "help", "start")
+_NAMES = ("new", "stop", "model", "status", "limit", "raise", "local", "help", "start")
+_OWNERS_ONLY = ("limit", "raise", "local")
+
+
+def _amount(text: str) -> float:
+    try:
+        usd = float(text.lstrip("$").replace(",", "."))
+    except ValueError:
+        usd = -1.0
+    if not 0 <= usd < 1e6:
+        hint = "Write `/limit 2.50` or `/limit off`."
+        raise UsageError(f"“{text}” is no amount.", title="That is no amount", hint=hint)
+    return usd
+
+
+def _raised(limit: LimitView) -> str:
+    return f" (raised by ${limit.raised:.2f})" if limit.raised else ""
 
 
 def parse(text: str) -> Command | None:

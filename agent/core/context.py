@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from agent.providers.types import ChatRequest, Message, ToolSpec, system
-from agent.storage import messages
+from agent.providers.types import ChatRequest, Message, ToolSpec, system, user
+from agent.storage import conversations, messages
 from agent.storage.database import Database
 
 _KEPT_CONVERSATIONS = 256
@@ -22,8 +22,14 @@ class Transcripts:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._kept: OrderedDict[int, list[Message]] = OrderedDict()
+        self._notes: dict[int, Message] = {}
         self._forgotten = 0
         self._foreign_changes: int | None = None
+
+    def notes(self, conversation_id: int) -> tuple[Message, ...]:
+        """What stands for the part of the conversation before its window: one message, or none. Call `get` first."""
+        found = self._notes.get(conversation_id)
+        return () if found is None else (found,)
 
     async def get(self, conversation_id: int, limit: int) -> list[Message]:
         """The window on a conversation: at most `limit` messages, beginning with one of a person.
@@ -34,12 +40,16 @@ class Transcripts:
         history = self._kept.get(conversation_id)
         if history is None:
             forgotten = self._forgotten
-            history = await self._database.read(lambda db: messages.context(db, conversation_id, limit))
+            found, notes = await self._database.read(
+                lambda db: (messages.context(db, conversation_id, limit), conversations.summary(db, conversation_id))
+            )
             if forgotten != self._forgotten:  # what was read may be what was to be forgotten
                 return await self.get(conversation_id, limit)
-            history = self._kept.setdefault(conversation_id, history)
+            history = self._kept.setdefault(conversation_id, found)
+            if notes:
+                self._notes[conversation_id] = summary_message(notes)
             while len(self._kept) > _KEPT_CONVERSATIONS:
-                self._kept.popitem(last=False)
+                self._notes.pop(self._kept.popitem(last=False)[0], None)
         self._kept.move_to_end(conversation_id)
         if len(history) > limit:
             del history[: _cut(history, len(history) - limit // 2)]
@@ -55,13 +65,23 @@ class Transcripts:
         """Read it again next time."""
         self._forgotten += 1
         self._kept.pop(conversation_id, None)
+        self._notes.pop(conversation_id, None)
 
-    def notice(self, foreign_changes: int) -> None:
-        """Read everything again when another process has written since the last time (`database.foreign_changes`)."""
-        if foreign_changes != self._foreign_changes:
-            self._foreign_changes = foreign_changes
-            self._forgotten += 1
-            self._kept.clear()
+    def notice(self, foreign_changes: int) -> bool:
+        """Read everything again when another process has written since the last time (`database.foreign_changes`);
+        whether it has."""
+        if foreign_changes == self._foreign_changes:
+            return False
+        self._foreign_changes = foreign_changes
+        self._forgotten += 1
+        self._kept.clear()
+        self._notes.clear()
+        return True
+
+
+def summary_message(notes: str) -> Message:
+    """Notes on what was said before, as a model is shown them: not as the system's words, for they quote others."""
+    return user(f"[Notes on the older part of this conversation, which is left out here]\n{notes}")
 
 
 def _cut(history: Sequence[Message], wanted: int) -> int:
@@ -74,9 +94,13 @@ def _cut(history: Sequence[Message], wanted: int) -> int:
 class Prompt:
     """The system prompt. It holds the date and not the time of day, so that it stays the same for prompt caches."""
 
-    def __init__(self, full: str, short: str) -> None:
+    def __init__(self, full: str, short: str, summary: str = "", title: str = "") -> None:
         self._full = full
         self._short = short
+        self.summary = summary
+        """What a model is told that takes notes on a long conversation."""
+        self.title = title
+        """What a model is told that finds a title."""
         self._filled: tuple[str, Path, Message] | None = None
 
     @classmethod
@@ -84,10 +108,9 @@ class Prompt:
         """Read the texts from the resources."""
         import resources
 
-        def read() -> tuple[str, str]:
-            names = ("prompts/system.md", "prompts/starter.md")
-            full, short = (resources.path(name).read_text(encoding="utf-8").strip() for name in names)
-            return full, short
+        def read() -> list[str]:
+            names = ("system", "starter", "summary", "title")
+            return [resources.path(f"prompts/{name}.md").read_text(encoding="utf-8").strip() for name in names]
 
         return cls(*await asyncio.to_thread(read))
 

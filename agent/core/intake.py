@@ -169,7 +169,7 @@ class Intake:
     async def _answer_command(self, item: Waiting, command: commands.Command) -> None:
         failure = None
         try:
-            text = await self.desk.answer(item.conversation_id, command)
+            text = await self.desk.answer(item.conversation_id, command, item.sender_role)
         except TrayClawError as error:
             text, failure = "", describe(error)
         await self._close(item, "failed" if failure else "answered", text, failure)

@@ -14,10 +14,10 @@ from sqlite3 import Connection
 from typing import Any, TypeVar
 
 from agent.core import cutoff
-from agent.core.budget import Meter
+from agent.core.budget import Budget, Meter
 from agent.core.context import Transcripts
 from agent.core.unbroken import unbroken
-from agent.errors import StorageError, TrayClawError, UsageError
+from agent.errors import BudgetExceededError, StorageError, TrayClawError, UsageError
 from agent.events import Event, Failure, TurnFinished, TurnNotice, TurnStarted, TurnStatus
 from agent.providers.types import NOTHING, Message, Usage, assistant
 from agent.settings import Settings
@@ -30,6 +30,9 @@ log = logging.getLogger(__name__)
 
 SAVE_AGAIN_SECONDS = 1.0
 """Between attempts to write while the disk is full or another program holds the database."""
+
+BUDGET_COMMANDS = "Send /raise to raise the limit for now, or /local to go on with a model on the computer."
+"""What a messenger says in place of buttons."""
 
 T = TypeVar("T")
 
@@ -85,6 +88,7 @@ class TurnRecorder:
     settings: Callable[[], Settings]
     publish: Callable[[Event], None]
     owner: str
+    budget: Budget
     closing: bool = False
 
     async def begin(self, item: Waiting) -> tuple[Turn | None, bool]:
@@ -108,7 +112,8 @@ class TurnRecorder:
         if begun is None:
             return None
         turn_id, model, changes = begun
-        self.transcripts.notice(changes)
+        if self.transcripts.notice(changes):
+            self.budget.forget()
         self.transcripts.append(item.conversation_id, [item.message])
         self.publish(TurnStarted(item.conversation_id, turn_id, model, item.id))
         return Turn(turn_id, item, model, time.monotonic(), Clock(self.settings().turn.max_seconds))
@@ -136,6 +141,7 @@ class TurnRecorder:
     def _saved(self, turn: Turn) -> None:
         """After the commit: what is kept in memory follows."""
         self.transcripts.append(turn.item.conversation_id, turn.added)
+        self.budget.saved(turn.calls)
         for meter in turn.calls:
             turn.usage += meter.tokens()
             turn.cost_usd += meter.price.usd
@@ -270,7 +276,8 @@ def describe(error: BaseException) -> Failure:
 def _reply(answer: str, status: TurnStatus, failure: Failure | None) -> str:
     """What a messenger is sent: the answer, or in words what went wrong and what to do."""
     if failure is not None:
-        problem = f"**{failure.title}.** {failure.message} {failure.hint}".strip()
+        hint = BUDGET_COMMANDS if failure.kind == BudgetExceededError.kind else failure.hint
+        problem = f"**{failure.title}.** {failure.message} {hint}".strip()
         return f"{answer}\n\n{problem}" if answer else problem
     if status == "stopped":
         return f"{answer}\n\n*(stopped)*" if answer else "Stopped."

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from agent.core import context
 from agent.core.budget import Budget
+from agent.core.compaction import Compactor
 from agent.core.context import Prompt
 from agent.core.record import Turn, TurnRecorder, describe
 from agent.core.unbroken import unbroken
@@ -36,6 +37,7 @@ class TurnRunner:
     toolbox: Toolbox
     approvals: ApprovalDesk
     budget: Budget
+    compactor: Compactor
     prompt: Prompt
     settings: Callable[[], Settings]
     workspace: Callable[[], Workspace]
@@ -89,7 +91,7 @@ class TurnRunner:
             turn.partial.clear()
             if not completion.tool_calls:
                 if not completion.text:
-                    raise ProviderError("bad_response", "The model gave an empty answer.", hint="Ask again.")
+                    raise _nothing_said(completion)
                 return
             await self.recorder.save(turn)
             results = await self.toolbox.run_all(completion.tool_calls, self._scope(turn))
@@ -105,26 +107,24 @@ class TurnRunner:
         tools = self.toolbox.specs() if target.provider.supports_tools else ()
         prompt = self.prompt.message(self.workspace().root, tools=bool(tools))
         history = await self.recorder.transcripts.get(turn.item.conversation_id, self.settings().model.history_messages)
-        request = context.request(target.model, prompt, (*history, *turn.added), tools)
+        notes = self.recorder.transcripts.notes(turn.item.conversation_id)
+        request = context.request(target.model, prompt, (*notes, *history, *turn.added), tools)
         conversation = turn.item.conversation_id
-        async with self.budget.call(request) as meter:
-            turn.calls.append(meter)
-            reserve = functools.partial(self.budget.reserve, meter)
-            async with aclosing(self.router.stream(turn.model, request, reserve)) as stream:
-                async for event in stream:
-                    if isinstance(event, TextDelta):
-                        turn.partial.append(event.text)
-                        meter.output_chars += len(event.text)
-                        self.publish(TurnText(conversation, turn.id, event.text))
-                    elif isinstance(event, ReasoningDelta):
-                        meter.output_chars += len(event.text)
-                        self.publish(TurnReasoning(conversation, turn.id, event.text))
-                    elif isinstance(event, Notice):
-                        self.publish(TurnNotice(conversation, turn.id, event.text))
-                    elif isinstance(event, Finished):
-                        meter.usage = event.completion.usage
-                        turn.answered_by = meter.target.reference if meter.target else turn.model
-                        return event.completion
+        account = self.budget.account("chat", conversation, turn.item.channel, turn.calls.append)
+        compact = functools.partial(self.compactor.shrink, turn)
+        async with aclosing(self.router.stream(turn.model, request, account, compact=compact)) as stream:
+            async for event in stream:
+                if isinstance(event, TextDelta):
+                    turn.partial.append(event.text)
+                    self.publish(TurnText(conversation, turn.id, event.text))
+                elif isinstance(event, ReasoningDelta):
+                    self.publish(TurnReasoning(conversation, turn.id, event.text))
+                elif isinstance(event, Notice):
+                    self.publish(TurnNotice(conversation, turn.id, event.text))
+                elif isinstance(event, Finished):
+                    asked = (meter.target.reference for meter in reversed(turn.calls) if meter.purpose == "chat")
+                    turn.answered_by = next(asked, turn.model)
+                    return event.completion
         raise ProviderError("bad_response", "The answer broke off.", retryable=True, hint="Ask again.")
 
     def _scope(self, turn: Turn) -> CallScope:
@@ -145,3 +145,23 @@ class TurnRunner:
             pause=turn.clock.paused,
             scrub=self.scrub,
         )
+
+
+def _nothing_said(completion: Completion) -> ProviderError:
+    """Why an answer is empty, as well as the provider told."""
+    if completion.finish_reason in ("refusal", "content_filter"):
+        why = completion.note or "It gave no reason."
+        return ProviderError(
+            "content_filter",
+            f"The model declined to answer. {why}",
+            title="The model declined to answer",
+            hint="Say it in other words, or choose another model.",
+        )
+    if completion.finish_reason == "length":
+        return ProviderError(
+            "bad_response",
+            "The model used all the room for its answer without saying anything.",
+            title="The answer was empty",
+            hint="Ask for less at once, or choose another model.",
+        )
+    return ProviderError("bad_response", "The model gave an empty answer.", hint="Ask again.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from agent.providers.types import ChatRequest, StreamEvent
 
 if TYPE_CHECKING:
-    from agent.providers.router import Resolved
+    from agent.providers.directory import Resolved
 
 
 class Meter(Protocol):

@@ -46,9 +46,13 @@ async def stream(sent: Answer, builder: Builder, failures: Failures) -> AsyncGen
                     yield event
             # A server that breaks the connection after the answer's end has still answered.
             sent.complete = builder.ended
+        completion = _end(sent, builder, failures)
+    except ProviderError as error:
+        error.answering = True
+        raise
     finally:
         await sent.aclose()
-    yield Finished(_end(sent, builder, failures))
+    yield Finished(completion)
 
 
 async def whole(sent: Answer, builder: Builder, failures: Failures) -> Completion:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from agent.providers.types import ToolCall
 
-MAX_TOOL_CALLS: Final = 256
+MAX_TOOL_CALLS: Final = 2048
 """In one answer; a server that sends more is not answering."""
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from agent.providers.catalog import SPECS
 from agent.providers.types import Usage
+
+if TYPE_CHECKING:
+    from agent.settings import PriceSettings
 
 CAUTIOUS_INPUT_USD: Final = 15.0 / 1_000_000
 CAUTIOUS_OUTPUT_USD: Final = 75.0 / 1_000_000
@@ -25,11 +29,22 @@ class Price:
     known: bool
 
 
-async def cost_usd(provider: str, model: str, usage: Usage, *, local: bool = False) -> Price:
+async def cost_usd(
+    provider: str,
+    model: str,
+    usage: Usage,
+    *,
+    local: bool = False,
+    own: Mapping[str, PriceSettings] | None = None,
+) -> Price:
     """The price of a call. `provider` is a name of the catalogue or the person's own; `local` models cost nothing.
 
-    A hosted provider at a local address is a proxy where its model has a price, else a server of one's own.
+    `own` prices of the person, by `provider/model`, go before those of the table. A hosted provider at a local address
+    is a proxy where its model has a price, else a server of one's own.
     """
+    usage = usage.whole()
+    if own and (set_price := own.get(f"{provider}/{model}")) is not None:
+        return Price(_own_price(set_price, usage), known=True)
     spec = SPECS.get(provider)
     if local if spec is None else spec.local:
         return Price(0.0, known=True)
@@ -39,6 +54,14 @@ async def cost_usd(provider: str, model: str, usage: Usage, *, local: bool = Fal
         await asyncio.to_thread(_load)  # 0.2 s of import
     price = _price(spec.price_id if spec is not None else "", model, usage)
     return price if price.known or not local else Price(0.0, known=True)
+
+
+def _own_price(price: PriceSettings, usage: Usage) -> float:
+    read = price.input if price.cache_read is None else price.cache_read
+    write = price.input if price.cache_write is None else price.cache_write
+    plain = max(0, usage.input_tokens - usage.cache_read_tokens - usage.cache_write_tokens)
+    usd = plain * price.input + usage.output_tokens * price.output
+    return (usd + usage.cache_read_tokens * read + usage.cache_write_tokens * write) / 1_000_000
 
 
 def _load() -> None:

@@ -18,6 +18,8 @@ from agent.providers.sse import EventData
 if TYPE_CHECKING:
     import httpx
 
+    from agent.settings import NetworkSettings
+
 KeySource = Callable[[], Awaitable[str | None]]
 
 _PIECE = 256 * 1024
@@ -44,6 +46,7 @@ class Wire:
         headers: Mapping[str, str] | None = None,
         query: Mapping[str, str] | None = None,
         timeouts: Timeouts | None = None,
+        network: NetworkSettings | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.base_url = base_url.rstrip("/")
@@ -57,6 +60,7 @@ class Wire:
         self._headers = {"user-agent": "TrayClaw", "accept-encoding": "gzip, deflate", **(headers or {})}
         self._query = dict(query or {})
         self._timeouts = timeouts or Timeouts()
+        self._network = network
         self._transport = transport
         self._client: httpx.AsyncClient | None = None
 
@@ -93,7 +97,7 @@ class Wire:
     ) -> httpx.Response:
         client = self._client
         if client is None:
-            client = await open_client(self.base_url, self._timeouts, self._transport)
+            client = await open_client(self.base_url, self._timeouts, self._network, self._transport)
             # Another request may have opened one meanwhile.
             if self._client is None:
                 self._client = client

@@ -30,13 +30,23 @@ def ensure(db: sqlite3.Connection, channel: str, chat_id: str, title: str = "") 
 
 def touch(db: sqlite3.Connection, conversation_id: int, preview: str) -> None:
     """Note that something was said; the first words also become the title of a conversation that has none."""
-    line = " ".join(preview[: _PREVIEW_CHARS * 2].split())
-    title = line if len(line) <= _TITLE_CHARS else line[: _TITLE_CHARS - 1].rstrip() + "…"
+    line = _line(preview)
+    title = first_words(preview)
     db.execute(
         "UPDATE conversations SET updated_at = ?, preview = ?, title = CASE title WHEN '' THEN ? ELSE title END"
         " WHERE id = ?",
         (time.time(), line[:_PREVIEW_CHARS], title, conversation_id),
     )
+
+
+def first_words(text: str) -> str:
+    """The title of a conversation that begins with this."""
+    line = _line(text)
+    return line if len(line) <= _TITLE_CHARS else line[: _TITLE_CHARS - 1].rstrip() + "…"
+
+
+def _line(text: str) -> str:
+    return " ".join(text[: _PREVIEW_CHARS * 2].split())
 
 
 def get(db: sqlite3.Connection, conversation_id: int) -> Conversation | None:
@@ -66,6 +76,25 @@ def rename(db: sqlite3.Connection, conversation_id: int, title: str) -> None:
     db.execute("UPDATE conversations SET title = ? WHERE id = ?", (title, conversation_id))
 
 
+def retitle(db: sqlite3.Connection, conversation_id: int, before: str, title: str) -> bool:
+    """Give it another title, unless it has changed meanwhile; whether that was done."""
+    changed = db.execute(
+        "UPDATE conversations SET title = ? WHERE id = ? AND title = ?", (title, conversation_id, before)
+    )
+    return changed.rowcount > 0
+
+
+def summary(db: sqlite3.Connection, conversation_id: int) -> str:
+    """Notes that stand for what was said up to `summary_upto`; empty where there are none."""
+    row = db.execute("SELECT summary FROM conversations WHERE id = ?", (conversation_id,)).fetchone()
+    return str(row[0]) if row is not None else ""
+
+
+def set_summary(db: sqlite3.Connection, conversation_id: int, text: str, upto: int) -> None:
+    """From now on the notes stand for the messages up to that id, which stay in the database."""
+    db.execute("UPDATE conversations SET summary = ?, summary_upto = ? WHERE id = ?", (text, upto, conversation_id))
+
+
 def set_model(db: sqlite3.Connection, conversation_id: int, model: str) -> None:
     """The model of this conversation; empty for the default one."""
     db.execute("UPDATE conversations SET model = ? WHERE id = ?", (model, conversation_id))
@@ -74,7 +103,7 @@ def set_model(db: sqlite3.Connection, conversation_id: int, model: str) -> None:
 def start_afresh(db: sqlite3.Connection, conversation_id: int) -> None:
     """What was said until now is no longer shown to the model; it stays in the database."""
     db.execute(
-        "UPDATE conversations SET context_from ="
+        "UPDATE conversations SET summary = '', summary_upto = 0, context_from ="
         " (SELECT COALESCE(MAX(id), 0) + 1 FROM messages WHERE conversation_id = :id) WHERE id = :id",
         {"id": conversation_id},
     )

@@ -76,6 +76,14 @@ def state_of(db: sqlite3.Connection, inbox_id: int) -> str:
     return str(row["state"]) if row is not None else ""
 
 
+def message(db: sqlite3.Connection, conversation_id: int, inbox_id: int) -> Message | None:
+    """What a person said; None when it was removed."""
+    row = db.execute(
+        "SELECT parts FROM inbox WHERE id = ? AND conversation_id = ?", (inbox_id, conversation_id)
+    ).fetchone()
+    return messages.load("user", row["parts"]) if row is not None else None
+
+
 def finish(db: sqlite3.Connection, inbox_id: int) -> None:
     """It was dealt with: answered, stopped or failed visibly."""
     db.execute("UPDATE inbox SET state = 'done' WHERE id = ?", (inbox_id,))

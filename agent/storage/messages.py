@@ -20,11 +20,13 @@ def append(db: sqlite3.Connection, conversation_id: int, turn_id: int, messages:
 
 
 def context(db: sqlite3.Connection, conversation_id: int, limit: int) -> list[Message]:
-    """The last `limit` messages since the conversation was started afresh, oldest first, beginning with a person's.
+    """The last `limit` messages since the conversation was started afresh or summarised, oldest first, beginning with a
+    person's.
 
     More when the last turn alone is longer. Turns of two processes in one conversation do not come out interleaved.
     """
-    since, kind = "(SELECT context_from FROM conversations WHERE id = :id)", "role != 'notice'"
+    since = "(SELECT MAX(context_from, summary_upto + 1) FROM conversations WHERE id = :id)"
+    kind = "role != 'notice'"
     rows = db.execute(
         f"SELECT turn_id, role, parts FROM messages WHERE conversation_id = :id AND {kind} AND id >= MAX({since},"  # noqa: S608
         f"  MIN(COALESCE((SELECT id FROM messages WHERE conversation_id = :id AND {kind} ORDER BY id DESC"
@@ -38,6 +40,15 @@ def context(db: sqlite3.Connection, conversation_id: int, limit: int) -> list[Me
     while found and found[0].role != "user":
         del found[0]
     return found
+
+
+def last_before(db: sqlite3.Connection, conversation_id: int, count: int) -> int:
+    """The id of the message before the last `count`; 0 where there is none."""
+    row = db.execute(
+        "SELECT id FROM messages WHERE conversation_id = ? AND role != 'notice' ORDER BY id DESC LIMIT 1 OFFSET ?",
+        (conversation_id, count),
+    ).fetchone()
+    return int(row[0]) if row is not None else 0
 
 
 def of_turns(db: sqlite3.Connection, turn_ids: list[int]) -> dict[int, list[Message]]:

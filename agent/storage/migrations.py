@@ -14,7 +14,7 @@ from agent.errors import StorageError
 if TYPE_CHECKING:
     from sqlite_utils.migrations import Migrations
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 def migrate(connection: sqlite3.Connection) -> None:
@@ -235,5 +235,27 @@ def _migrations() -> Migrations:
         )
         db.table("pairing_requests").create_index(["channel", "user_id"])
         db.table("pairing_requests").create_index(["state"])
+
+    @migrations()
+    def m002_every_model(db: sqlite_utils.Database) -> None:
+        conversations = db.table("conversations")
+        conversations.add_column("summary", str, not_null_default="")
+        conversations.add_column("summary_upto", int, not_null_default=0)  # a message id; the summary stands up to it
+        conversations.add_column("daily_usd", float)
+        usage = db.table("usage")
+        usage.add_column("channel", str, not_null_default="")  # counts on when the conversation is removed
+        db.execute(
+            "UPDATE usage SET channel = COALESCE("
+            "(SELECT channel FROM conversations c WHERE c.id = usage.conversation_id), '')"
+        )
+        usage.create_index(["conversation_id", "started_at"])
+        usage.create_index(["channel", "started_at"])
+        # For one day ("2026-03-01") or month ("2026-03") only. `scope`: all, channel:NAME, conversation:ID.
+        db.table("limit_raises").create(
+            {"scope": str, "period": str, "at": str, "usd": float},
+            pk=("scope", "period", "at"),
+            not_null={"usd"},
+        )
+        db.table("limit_notices").create({"scope": str, "period": str, "at": str}, pk=("scope", "period", "at"))
 
     return migrations

@@ -23,6 +23,17 @@ def begin(db: sqlite3.Connection, conversation_id: int, inbox_id: int, model: st
     return int(cursor.lastrowid or 0)
 
 
+def refused_question(db: sqlite3.Connection, conversation_id: int) -> int | None:
+    """The inbox id of the last question, if a spending limit kept it from being answered."""
+    row = db.execute(
+        "SELECT inbox_id, failure FROM turns WHERE conversation_id = ? AND model != '' ORDER BY id DESC LIMIT 1",
+        (conversation_id,),
+    ).fetchone()
+    if row is None or not row["failure"] or json.loads(row["failure"]).get("kind") != "budget":
+        return None
+    return int(row["inbox_id"])
+
+
 def finish(
     db: sqlite3.Connection,
     turn_id: int,

@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 from agent.providers.types import Usage
-from agent.views import UsageRow
+from agent.views import UsageDay, UsageLine, UsageRow
+
+By = Literal["model", "day", "conversation", "purpose"]
 
 _SUMS = (
     "COUNT(*) AS calls, SUM(input_tokens) AS i, SUM(output_tokens) AS o, SUM(cache_read_tokens) AS r,"
     " SUM(cache_write_tokens) AS w, SUM(reasoning_tokens) AS t, SUM(cost_usd) AS cost, SUM(u.seconds) AS seconds"
 )
 _GROUPS = {
+    "purpose": "u.purpose",
     "model": "u.provider || CASE u.model WHEN '' THEN '' ELSE '/' || u.model END",
     "day": "date(u.started_at, 'unixepoch', 'localtime')",
     "conversation": "COALESCE(NULLIF(c.title, ''), 'conversation ' || u.conversation_id, 'none')",
@@ -33,6 +36,7 @@ class Call:
     usage: Usage
     cost_usd: float
     price_known: bool
+    channel: str = ""
 
 
 def add(db: sqlite3.Connection, conversation_id: int | None, turn_id: int | None, call: Call) -> None:
@@ -40,8 +44,9 @@ def add(db: sqlite3.Connection, conversation_id: int | None, turn_id: int | None
     tokens = call.usage
     db.execute(
         "INSERT INTO usage (conversation_id, turn_id, provider, model, purpose, started_at, seconds, outcome,"
-        " input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, reasoning_tokens, cost_usd, price_known)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, reasoning_tokens, cost_usd, price_known,"
+        " channel)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             conversation_id,
             turn_id,
@@ -58,6 +63,7 @@ def add(db: sqlite3.Connection, conversation_id: int | None, turn_id: int | None
             tokens.reasoning_tokens,
             call.cost_usd,
             call.price_known,
+            call.channel,
         ),
     )
 
@@ -69,7 +75,7 @@ def of_turns(db: sqlite3.Connection, turn_ids: list[int]) -> dict[int, tuple[Usa
     return {row["turn_id"]: (_tokens(row), row["cost"]) for row in rows}
 
 
-def totals(db: sqlite3.Connection, since: float, by: Literal["model", "day", "conversation"]) -> list[UsageRow]:
+def totals(db: sqlite3.Connection, since: float, by: By) -> list[UsageRow]:
     """Sums by group since a Unix time, the dearest first (days: the newest first)."""
     order = "grp DESC" if by == "day" else "cost DESC, calls DESC"
     rows = db.execute(
@@ -78,6 +84,65 @@ def totals(db: sqlite3.Connection, since: float, by: Literal["model", "day", "co
         (since,),
     )
     return [UsageRow(row["grp"], row["calls"], _tokens(row), row["cost"], row["seconds"] or 0.0) for row in rows]
+
+
+def days(db: sqlite3.Connection, since: float) -> list[UsageDay]:
+    """What each model cost on each day since a Unix time; the oldest day first, the dearest model first."""
+    rows = db.execute(
+        f"SELECT {_GROUPS['day']} AS day, {_GROUPS['model']} AS model, {_SUMS} FROM usage u WHERE u.started_at >= ?"  # noqa: S608
+        " GROUP BY day, model ORDER BY day, cost DESC, calls DESC",
+        (since,),
+    )
+    return [UsageDay(row["day"], row["model"], row["calls"], _tokens(row), row["cost"]) for row in rows]
+
+
+def lines(db: sqlite3.Connection, since: float, *, by_conversation: bool) -> list[UsageLine]:
+    """The lines of the export since a Unix time, the oldest day first."""
+    conversation = _GROUPS["conversation"] if by_conversation else "''"
+    rows = db.execute(
+        f"SELECT {_GROUPS['day']} AS day, u.provider, u.model, u.purpose, {conversation} AS conversation, {_SUMS},"  # noqa: S608
+        " SUM(u.outcome NOT IN ('ok', 'stopped')) AS failed, MIN(u.price_known) AS known"
+        " FROM usage u LEFT JOIN conversations c ON c.id = u.conversation_id"
+        " WHERE u.started_at >= ? GROUP BY day, u.provider, u.model, u.purpose, conversation"
+        " ORDER BY day, u.provider, u.model, u.purpose, conversation",
+        (since,),
+    )
+    return [
+        UsageLine(
+            row["day"],
+            row["provider"],
+            row["model"],
+            row["purpose"],
+            row["conversation"],
+            row["calls"],
+            row["failed"],
+            _tokens(row),
+            row["cost"],
+            row["seconds"] or 0.0,
+            bool(row["known"]),
+        )
+        for row in rows
+    ]
+
+
+def spent_by_scope(db: sqlite3.Connection, day: float, month: float) -> dict[str, tuple[float, float]]:
+    """USD since the Unix times `day` and `month`, by what it counts for: all, channel:NAME, conversation:ID."""
+    found: dict[str, tuple[float, float]] = {}
+    rows = db.execute(
+        "SELECT conversation_id, channel, SUM(CASE WHEN started_at >= :day THEN cost_usd ELSE 0 END) AS of_day,"
+        " SUM(cost_usd) AS of_month FROM usage WHERE started_at >= :month GROUP BY conversation_id, channel",
+        {"day": day, "month": month},
+    )
+    for row in rows:
+        scopes = ["all"]
+        if row["channel"]:
+            scopes.append(f"channel:{row['channel']}")
+        if row["conversation_id"] is not None:
+            scopes.append(f"conversation:{row['conversation_id']}")
+        for scope in scopes:
+            of_day, of_month = found.get(scope, (0.0, 0.0))
+            found[scope] = of_day + row["of_day"], of_month + row["of_month"]
+    return found
 
 
 def spent(db: sqlite3.Connection) -> tuple[float, float]:

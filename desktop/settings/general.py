@@ -112,7 +112,7 @@ class GeneralPage(SettingsPage):
 
     async def _read_spent(self) -> None:
         try:
-            self.limits.show_spent(*await self.service.spent())
+            self.limits.show_spent(*await self.service.spending.spent())
         except TrayClawError as error:
             self.show_problem(error)
 

@@ -45,7 +45,12 @@ def test_config_show_is_toml_and_path_is_where_it_is() -> None:
     import tomllib
 
     configure("[budget]\ndaily_usd = 7\n")
-    assert tomllib.loads(trayclaw("config", "show").out)["budget"] == {"daily_usd": 7.0, "monthly_usd": 50.0}
+    assert tomllib.loads(trayclaw("config", "show").out)["budget"] == {
+        "daily_usd": 7.0,
+        "monthly_usd": 50.0,
+        "conversation": {},
+        "channels": {},
+    }
     assert trayclaw("config", "path").out == f"{config_file()}\n"
 
 
@@ -151,7 +156,11 @@ def test_the_record_of_a_turn(tmp_path: Path) -> None:
 
     assert "local/fake-1" in trayclaw("usage").out
     rows = list(csv.DictReader(io.StringIO(trayclaw("usage", "--csv").out)))
-    assert (rows[0]["model"], rows[0]["input_tokens"], rows[0]["output_tokens"]) == ("local/fake-1", "1200", "30")
+    ledger = ["date", "llm", "model", "module", "tokens_in", "tokens_out", "cost_usd", "duration_min"]
+    assert list(rows[0])[:8] == ledger
+    assert [rows[0][name] for name in ledger[1:7]] == ["local", "fake-1", "chat", "1200", "30", "0"]
+    [line] = [json.loads(text) for text in trayclaw("usage", "--json").out.splitlines()]
+    assert (line["llm"], line["tokens_in"], line["cost_usd"]) == ("local", 1200, 0.0)
     by_talk = list(csv.DictReader(io.StringIO(trayclaw("usage", "--csv", "--by", "conversation").out)))
     assert by_talk[0]["conversation"] == "'=deep", "a spreadsheet would run it as a formula"
     assert list(csv.DictReader(io.StringIO(trayclaw("usage", "--csv", "--since", "2999-01-01").out))) == []
@@ -191,13 +200,12 @@ def test_one_folder_holds_everything_and_only_its_owner_reads_it() -> None:
 
 def test_the_doctor_names_what_this_version_does_not_support() -> None:
     configure(
-        '[model]\ndefault = "claude/opus"\n[providers.claude]\nprotocol = "anthropic-messages"\n'
-        'base_url = "http://127.0.0.1:1"\n[channels.slack]\nenabled = true\nowners = ["U1"]\n'
+        '[model]\ndefault = "claude/opus"\n[providers.claude]\n[channels.slack]\nenabled = true\nowners = ["U1"]\n'
     )
     report = json.loads(trayclaw("doctor", "--json").out)
     found = {check["name"]: check for check in report["checks"]}
     assert (found["settings"]["state"], found["slack"]["state"], found["model"]["state"]) == ("ok", "warn", "fail")
-    assert "does not speak anthropic-messages" in found["model"]["text"]
+    assert "there is no provider claude" in found["model"]["text"]
     assert trayclaw("channels", "list").out.split()[:1] == ["telegram"]
     assert "slack" not in trayclaw("channels", "list").out
     asked = trayclaw("ask", "hi", "--json")

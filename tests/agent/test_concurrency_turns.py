@@ -378,8 +378,8 @@ async def test_costs_of_a_removed_conversation_are_not_counted_as_those_of_the_n
 
     [view] = await service.timeline(second.conversation_id)
     assert (view.usage.input_tokens, view.usage.output_tokens) == (1, 1)
-    assert sum(row.usage.input_tokens for row in await service.usage()) == 1001
-    by_name = {row.group: row.usage.input_tokens for row in await service.usage(by="conversation")}
+    assert sum(row.usage.input_tokens for row in await service.spending.totals(0, "model")) == 1001
+    by_name = {row.group: row.usage.input_tokens for row in await service.spending.totals(0, "conversation")}
     assert by_name["second"] == 1
 
 

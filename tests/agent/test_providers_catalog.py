@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 from aiohttp import web
 
+from agent.providers import PROTOCOLS
 from agent.providers.catalog import SPECS, STARTER
 from agent.providers.local_probe import find_local
 from agent.providers.pricing import CAUTIOUS_INPUT_USD, CAUTIOUS_OUTPUT_USD, cost_usd
@@ -23,14 +24,14 @@ def test_every_row_is_usable(spec: object) -> None:
     assert spec == SPECS[spec.name]
     if spec.name == STARTER:
         return
-    address = urlsplit(spec.base_url)
+    assert spec.protocol in PROTOCOLS
+    address = urlsplit(spec.base_url or "https://has.its.own.address")
     assert address.scheme == ("http" if spec.local else "https")
     assert not spec.base_url.endswith("/")
     assert spec.needs_key == (not spec.local)
     if spec.needs_key:
         assert spec.key_url.startswith("https://")
-        assert spec.default_model
-        assert spec.price_id
+        assert spec.default_model or not spec.base_url
 
 
 async def test_known_prices() -> None:
@@ -41,7 +42,9 @@ async def test_known_prices() -> None:
     assert cached.usd < price.usd
 
 
-@pytest.mark.parametrize("spec", [spec for spec in SPECS.values() if spec.needs_key], ids=lambda spec: spec.name)
+@pytest.mark.parametrize(
+    "spec", [spec for spec in SPECS.values() if spec.price_id and spec.default_model], ids=lambda spec: spec.name
+)
 async def test_the_suggested_models_have_a_price(spec: object) -> None:
     assert (await cost_usd(spec.name, spec.default_model, Usage(1000, 1000))).known
 

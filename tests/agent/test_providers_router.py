@@ -10,7 +10,7 @@ import pytest
 
 from agent.errors import NoKeyringError, ProviderError, UsageError
 from agent.providers import ChatRequest, Finished, Notice, TextDelta, ToolSpec, user
-from agent.providers import router as router_module
+from agent.providers import directory as directory_module
 from agent.providers.router import Router
 from agent.providers.scripted import Reply, Script, ScriptedProvider
 from agent.providers.types import Usage
@@ -61,7 +61,7 @@ class World:
         async def sleep(seconds: float) -> None:
             self.waits.append(seconds)
 
-        monkeypatch.setattr(router_module, "connect", connect)
+        monkeypatch.setattr(directory_module, "connect", connect)
         self.router = Router(lambda: self.settings, self.keys, sleep=sleep)
 
     async def ask(self, reference: str) -> tuple[str, list[str]]:
@@ -213,7 +213,7 @@ async def test_a_new_key_counts_at_once(world: Make) -> None:
     key = made.options["openai"]["key"]
     assert await key() is None
     made.keys.keys["provider:openai"] = "sk-1"
-    made.router.forget("openai")
+    made.router.directory.forget("openai")
     assert await key() == "sk-1"
     made.keys.keys["provider:openai"] = "sk-2"
     assert await key() == "sk-2"
@@ -230,8 +230,8 @@ async def test_without_a_keyring_local_servers_still_work(world: Make) -> None:
 
 
 async def test_a_locked_keyring_does_not_hold_local_servers_up(world: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert router_module._LOCAL_KEY_SECONDS <= 2
-    monkeypatch.setattr(router_module, "_LOCAL_KEY_SECONDS", 0.05)
+    assert directory_module._LOCAL_KEY_SECONDS <= 2
+    monkeypatch.setattr(directory_module, "_LOCAL_KEY_SECONDS", 0.05)
     made = world(providers=OWN)
     made.keys.keys |= {"provider:local": "sk-local", "provider:openai": "sk-1"}
     made.keys.unlocked.clear()
@@ -249,7 +249,7 @@ async def test_a_locked_keyring_does_not_hold_local_servers_up(world: Make, monk
 async def test_views_show_those_with_a_key_first(world: Make) -> None:
     made = world(providers=OWN)
     made.keys.keys["provider:mistral"] = "k"
-    views = await made.router.views()
+    views = await made.router.directory.views()
     assert views[0].name == "mistral"
     assert views[0].has_key
     assert {"openai", "ollama", "starter", "local"} <= {view.name for view in views}
@@ -260,13 +260,13 @@ async def test_views_show_those_with_a_key_first(world: Make) -> None:
 
 async def test_models_with_unsaved_values(world: Make) -> None:
     made = world()
-    models = await made.router.list_models("brand-new", key="typed", base_url="http://127.0.0.1:1/v1")
+    models = await made.router.directory.list_models("brand-new", key="typed", base_url="http://127.0.0.1:1/v1")
     assert [model.id for model in models] == ["scripted"]
     assert await made.options["brand-new"]["key"]() == "typed"
-    await made.router.list_models("openai", key="typed")
+    await made.router.directory.list_models("openai", key="typed")
     assert made.options["openai"]["base_url"] == "https://api.openai.com/v1"
     with pytest.raises(UsageError):
-        await made.router.list_models("unheard-of")
+        await made.router.directory.list_models("unheard-of")
 
 
 async def test_local_models_cost_nothing(world: Make) -> None:

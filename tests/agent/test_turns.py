@@ -37,7 +37,7 @@ async def test_an_answer_streams_and_is_kept(service: AgentService, model: Model
     assert "".join(piece.delta for piece in heard.of(TurnText)) == turn.text
     [view] = await service.timeline(turn.conversation_id)
     assert (view.question, view.status, view.items) == ("hi", "answered", (TextItem(turn.text),))
-    assert [row.calls for row in await service.usage()] == [1]
+    assert [row.calls for row in await service.spending.totals(0, "model")] == [1]
 
 
 async def test_the_model_is_shown_what_was_said_before_and_not_after_new(

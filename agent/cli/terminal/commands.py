@@ -127,13 +127,13 @@ class Commands:
 
     async def _status(self) -> None:
         service = self._chat.service
-        today, month = await service.spent()
+        today, month, *_ = await service.spending.limits()
         settings = service.settings
         table = Table.grid(padding=(0, 2))
         table.add_row("Model", visible(self._chat.model))
         table.add_row("Conversation", visible(await self._chat.title(), one_line=True) or "new")
-        table.add_row("Today", f"{money(today)} of {money(settings.budget.daily_usd)}")
-        table.add_row("This month", f"{money(month)} of {money(settings.budget.monthly_usd)}")
+        table.add_row("Today", f"{money(today.spent)} of {money(today.limit)}")
+        table.add_row("This month", f"{money(month.spent)} of {money(month.limit)}")
         table.add_row("Safety", settings.safety.mode)
         table.add_row("Workspace", str(settings.tools.workspace or service.paths.workspace))
         self._console.print(table)
