@@ -220,7 +220,7 @@ class _Attempt:
             if shown := seam.finish():
                 yield TextDelta(shown)
             completion = seam.fitted(completion)
-            if _is_empty(completion) and not began and not self.asked_again and self.so_far is None:
+            if _is_empty(completion) and not self.asked_again and self.so_far is None:
                 self.asked_again = True
                 yield Notice("The answer was empty, asking again")
                 continue

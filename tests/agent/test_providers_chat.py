@@ -201,6 +201,7 @@ def test_every_call_has_exactly_one_result() -> None:
         {"role": "tool", "tool_call_id": "b", "content": NO_RESULT},
         {"role": "user", "content": "and?"},
         {"role": "assistant", "content": "done"},
+        {"role": "user", "content": "Go on."},
     ]
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,9 +13,10 @@ import pytest
 from agent.errors import NoKeyringError, ProviderError, UsageError
 from agent.providers import ChatRequest, Finished, Notice, TextDelta, ToolSpec, user
 from agent.providers import directory as directory_module
+from agent.providers.breaker import FIRST_PAUSE
 from agent.providers.router import Router
 from agent.providers.scripted import Reply, Script, ScriptedProvider
-from agent.providers.types import Usage
+from agent.providers.types import Image, Usage
 from agent.settings import ModelSettings, ProviderSettings, Settings, StarterSettings
 
 REQUEST = ChatRequest("", [user("hi")], tools=[ToolSpec("look", "Looks.", {"type": "object"})])
@@ -47,6 +50,7 @@ class World:
         self.settings = Settings(**settings)
         self.keys = Keys()
         self.waits: list[float] = []
+        self.now = 0.0
         self.made: dict[str, ScriptedProvider] = {}
         self.options: dict[str, dict[str, Any]] = {}
         self.connections = 0
@@ -62,7 +66,7 @@ class World:
             self.waits.append(seconds)
 
         monkeypatch.setattr(directory_module, "connect", connect)
-        self.router = Router(lambda: self.settings, self.keys, sleep=sleep)
+        self.router = Router(lambda: self.settings, self.keys, sleep=sleep, clock=lambda: self.now)
 
     async def ask(self, reference: str) -> tuple[str, list[str]]:
         """The answer and the notices on the way."""
@@ -277,3 +281,165 @@ async def test_local_models_cost_nothing(world: Make) -> None:
     hosted = await router.price(router.resolve("openai/gpt-4o"), usage)
     assert hosted.known
     assert hosted.usd > 0
+
+
+# --- what is mended ---------------------------------------------------------------------------------------------------
+def broke_off() -> ProviderError:
+    error = ProviderError("network", "gone", retryable=True)
+    error.answering = True
+    return error
+
+
+async def test_an_alias_is_a_short_name(world: Make) -> None:
+    made = world({"local": [Reply("x")]}, providers=OWN, model=ModelSettings(aliases={"fast": "local/small"}))
+    assert made.router.resolve("fast").reference == "local/small"
+    assert made.router.check_reference("fast") == "local/small"
+    assert (await made.ask("fast"))[0] == "x"
+    assert made.made["local"].requests[0].model == "small"
+
+
+def test_each_purpose_has_its_model(world: Make) -> None:
+    made = world(providers=OWN, model=ModelSettings(default="local/big", background="local/cheap", titles="local/tiny"))
+    assert made.router.reference_for("chat", "") == "local/big"
+    assert made.router.reference_for("chat", "local/own") == "local/own"
+    assert made.router.reference_for("compaction", "local/own") == "local/cheap"
+    assert made.router.reference_for("title", "local/own") == "local/tiny"
+    made.settings = Settings(model=ModelSettings(default="local/big"))
+    assert made.router.reference_for("compaction", "local/own") == "local/own"
+    assert made.router.reference_for("title", "") == ""
+
+
+async def test_a_fallback_that_does_not_exist_does_not_hide_why_it_was_asked(world: Make) -> None:
+    refused = ProviderError("auth", "no key")
+    model = ModelSettings(default="local/m", fallback=("nobody/x",))
+    made = world({"local": [refused]}, providers=OWN, model=model)
+    with pytest.raises(ProviderError, match="no key"):
+        await made.ask("local/m")
+
+
+async def test_a_stream_that_dies_before_its_first_piece_is_asked_for_whole(world: Make) -> None:
+    made = world({"local": [broke_off(), Reply("whole")]}, providers=OWN)
+    text, notices = await made.ask("local/m")
+    assert (text, made.waits) == ("whole", [])
+    assert "broke off before it began" in notices[0]
+
+
+async def test_an_empty_answer_is_asked_for_once_more(world: Make) -> None:
+    made = world({"local": [Reply(" "), Reply("here")]}, providers=OWN)
+    text, notices = await made.ask("local/m")
+    assert (text, notices) == ("here", ["The answer was empty, asking again"])
+    again = world({"local": [Reply(""), Reply("")]}, providers=OWN)
+    assert (await again.ask("local/m"))[0] == ""
+    assert len(again.made["local"].requests) == 2
+
+
+async def test_an_answer_that_the_length_limit_cut_is_continued_as_one(world: Make) -> None:
+    pieces = [
+        Reply("The quick brown fox jumps", finish_reason="length", usage=Usage(10, 5)),
+        Reply("brown fox jumps over the lazy", finish_reason="length", usage=Usage(20, 5)),
+        Reply(" dog.", usage=Usage(30, 2)),
+    ]
+    made = world({"local": pieces}, providers=OWN)
+    shown = ""
+    async for event in made.router.stream("local/m", REQUEST):
+        if isinstance(event, TextDelta):
+            shown += event.text
+        elif isinstance(event, Finished):
+            end = event.completion
+    assert shown == end.text == "The quick brown fox jumps over the lazy dog."
+    assert (end.finish_reason, end.usage.input_tokens, end.usage.output_tokens) == ("stop", 60, 12)
+    last = made.made["local"].requests[-1].messages
+    assert [message.role for message in last] == ["user", "assistant", "user"]
+    assert last[1].text == "The quick brown fox jumps over the lazy"
+
+
+async def test_an_answer_that_was_wanted_short_is_not_continued(world: Make) -> None:
+    made = world({"local": [Reply("short", finish_reason="length")]}, providers=OWN)
+    short = await made.router.complete("local/m", replace(REQUEST, max_tokens=3))
+    assert (short.text, short.finish_reason) == ("short", "length")
+
+
+async def test_a_continuation_that_cannot_be_had_leaves_what_there_is(world: Make) -> None:
+    made = world({"local": [Reply("half", finish_reason="length"), ProviderError("auth", "no")]}, providers=OWN)
+    assert (await made.ask("local/m"))[0] == "half"
+
+
+async def test_what_is_too_long_is_made_shorter_once(world: Make) -> None:
+    too_long = ProviderError("context_length", "too long", status=400)
+    made = world({"local": [too_long, Reply("fits"), too_long, too_long]}, providers=OWN)
+    asked: list[ChatRequest] = []
+
+    async def compact(request: ChatRequest, error: ProviderError) -> ChatRequest | None:
+        asked.append(request)
+        return replace(request, messages=[user("less")])
+
+    events = [event async for event in made.router.stream("local/m", REQUEST, compact=compact)]
+    assert isinstance(events[-1], Finished)
+    assert made.made["local"].requests[-1].messages == [user("less")]
+    with pytest.raises(ProviderError, match="too long"):
+        [event async for event in made.router.stream("local/m", REQUEST, compact=compact)]
+    assert len(asked) == 2
+
+
+async def test_pictures_are_left_out_where_a_model_refuses_them(world: Make) -> None:
+    refused = ProviderError("invalid_request", "This model does not support image input.", status=400)
+    made = world({"local": [refused, Reply("I see no picture."), Reply("Still none.")]}, providers=OWN)
+    request = ChatRequest("", [user("what is this?", Image("image/png", b"x"))])
+    events = [event async for event in made.router.stream("local/m", request)]
+    assert any(isinstance(event, Notice) and "cannot see pictures" in event.text for event in events)
+    assert "picture left out" in made.made["local"].requests[-1].messages[0].text
+    await made.router.complete("local/m", request)
+    assert len(made.made["local"].requests) == 3, "the next time it is known"
+    assert any(isinstance(part, Image) for part in request.messages[0].parts), "the stored message is whole"
+
+
+async def test_a_provider_that_fails_again_and_again_is_left_alone_for_a_while(world: Make) -> None:
+    down = ProviderError("server", "down", retryable=True)
+    working: list[bool] = []
+    scripts = {
+        "local": lambda request: Reply("back") if working else down,
+        "spare": lambda request: Reply("spare"),
+    }
+    model = ModelSettings(default="local/m", fallback=("spare/m",))
+    providers = {**OWN, "spare": ProviderSettings(base_url="http://127.0.0.1:9001/v1")}
+    made = world(scripts, providers=providers, model=model)
+    for _ in range(3):
+        assert (await made.ask("local/m"))[0] == "spare"
+    before = len(made.made["local"].requests)
+    text, notices = await made.ask("local/m")
+    assert (text, len(made.made["local"].requests)) == ("spare", before)
+    assert "several times in a row" in notices[0]
+    with pytest.raises(ProviderError):  # without a fallback one try goes through, and only one
+        await made.ask("local/other")
+    assert len(made.made["local"].requests) == before + 1
+    made.now += FIRST_PAUSE * 2 + 1
+    working.append(True)
+    assert (await made.ask("local/m"))[0] == "back"
+    assert (await made.ask("local/m"))[0] == "back"
+
+
+async def test_every_attempt_goes_through_the_account(world: Make) -> None:
+    calls: list[str] = []
+
+    class Payer:
+        @asynccontextmanager
+        async def call(self, target: Any, request: ChatRequest) -> AsyncIterator[Any]:
+            heard = Heard()
+            try:
+                yield heard
+                calls.append(f"{target.reference} {heard.text}")
+            except ProviderError as error:
+                calls.append(f"{target.reference} {error.kind}")
+                raise
+
+    class Heard:
+        text = ""
+
+        def heard(self, event: Any) -> None:
+            if isinstance(event, TextDelta):
+                self.text += event.text
+
+    busy = ProviderError("overloaded", "busy", retryable=True)
+    made = world({"local": [busy, broke_off(), Reply("ha", finish_reason="length"), Reply("lf")]}, providers=OWN)
+    await made.router.complete("local/m", REQUEST, Payer())
+    assert calls == ["local/m overloaded", "local/m network", "local/m ha", "local/m lf"]
