@@ -125,6 +125,8 @@ class ProviderError(TrayClawError):
     exit_code = 4
     answering = False
     """The provider had accepted the request, and failed while it answered."""
+    reached = False
+    """The request was sent and no answer came in time: the provider may have worked for it."""
 
     def __init__(
         self,

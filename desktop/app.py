@@ -100,6 +100,7 @@ class Application(QObject):
         bridge.approval_asked.connect(self._tell_approval)
         bridge.pairing_asked.connect(self._tell_pairing)
         bridge.turn_finished.connect(self._turn_finished)
+        bridge.limit_near.connect(self._tell_limit)
         bridge.settings_changed.connect(self._settings_changed)
         self._instance.commanded.connect(self._commanded)
         self._qt.commitDataRequest.connect(self._session_ends)
@@ -378,6 +379,13 @@ class Application(QObject):
             title = self.tr("Someone new wants to talk to TrayClaw")
             text = self.tr("Code {code}. Pair or deny in the settings.").format(code=event.code)
             self._notifier.tell(title, text, window=self.window, clicked=lambda: self.open_settings("channels"))
+
+    def _tell_limit(self, event: events.LimitNear) -> None:
+        title = self.tr("A spending limit is near")
+        text = self.tr("${spent:.2f} of ${limit:.2f} are spent {what}.")
+        text = text.format(spent=event.spent, limit=event.limit, what=event.label)
+        self.window.show_notice("limit-near", "info", title, text)
+        self._notifier.tell(title, text, window=self.window, clicked=lambda: self.open_settings("usage"))
 
     def _turn_finished(self, event: events.TurnFinished) -> None:
         tasks.run(self.bridge.refresh())

@@ -35,6 +35,8 @@ class Bridge(QObject):
     pairing_asked = Signal(events.PairingAsked)
     pairing_resolved = Signal(events.PairingResolved)
     delivery_changed = Signal(events.DeliveryChanged)
+    limit_near = Signal(events.LimitNear)
+    download_changed = Signal(events.DownloadChanged)
     settings_changed = Signal(events.SettingsChanged)
 
     state_changed = Signal(AppState)
@@ -60,6 +62,8 @@ class Bridge(QObject):
             events.PairingAsked: self.pairing_asked,
             events.PairingResolved: self.pairing_resolved,
             events.DeliveryChanged: self.delivery_changed,
+            events.LimitNear: self.limit_near,
+            events.DownloadChanged: self.download_changed,
             events.SettingsChanged: self.settings_changed,
         }
 

@@ -24,6 +24,8 @@ from agent.views import ChannelHealth, PairingRequest
 Overall = Literal["stopped", "ready", "working", "needs_you", "error", "offline"]
 Phase = Literal["starting", "running", "stopping", "failed"]
 
+NEAR_LIMIT = 0.8
+"""The share of the daily limit from which on the tray says so."""
 NETWORK_KINDS = frozenset({"network", "timeout"})
 """Failures that say nothing about the model, only that it was not reached."""
 
@@ -88,7 +90,12 @@ class AppState:
         """What was spent today, of what may be spent."""
         if self.daily_limit <= 0:
             return tr("${spent:.2f} today").format(spent=self.spent_today)
-        return tr("${spent:.2f} of ${limit:.2f} today").format(spent=self.spent_today, limit=self.daily_limit)
+        words = tr("${spent:.2f} of ${limit:.2f} today").format(spent=self.spent_today, limit=self.daily_limit)
+        if self.spent_today >= self.daily_limit:
+            return tr("{money}: the limit is reached").format(money=words)
+        if self.spent_today >= NEAR_LIMIT * self.daily_limit:
+            return tr("{money}: the limit is near").format(money=words)
+        return words
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,9 @@ from sqlite3 import Connection
 from typing import Any, TypeVar
 
 from agent.core import cutoff
-from agent.core.budget import Budget, Meter
+from agent.core.budget import Budget
 from agent.core.context import Transcripts
+from agent.core.metering import Meter
 from agent.core.unbroken import unbroken
 from agent.errors import BudgetExceededError, StorageError, TrayClawError, UsageError
 from agent.events import Event, Failure, TurnFinished, TurnNotice, TurnStarted, TurnStatus
@@ -136,7 +137,7 @@ class TurnRecorder:
         """What has come since the last commit."""
         messages.append(db, turn.item.conversation_id, turn.id, turn.added)
         for meter in turn.calls:
-            usage.add(db, turn.item.conversation_id, turn.id, meter.row())
+            meter.row_id = usage.add(db, turn.item.conversation_id, turn.id, meter.row())
 
     def _saved(self, turn: Turn) -> None:
         """After the commit: what is kept in memory follows."""

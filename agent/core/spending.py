@@ -40,18 +40,23 @@ class Spending:
         return day.spent, month.spent
 
     async def limits(self, conversation_id: int | None = None) -> list[LimitView]:
-        """The limits that apply in a conversation; without one, the general ones of today and this month.
+        """The limits that apply in a conversation; without one, all that are set. Those of today and this month are the
+        first two.
 
         Raises `UsageError` for a conversation that does not exist.
         """
+        channel = await self._channel(conversation_id)
         self.budget.forget()  # another process may have written
         await self.budget.refresh()
-        return self.budget.limits(conversation_id, await self._channel(conversation_id))
+        if conversation_id is None:
+            return self.budget.all_limits()
+        return self.budget.limits(conversation_id, channel)
 
     async def raise_limit(self, conversation_id: int | None = None) -> list[LimitView]:
         """Raise the limit that refused a call there last, else those that are reached, for this day or month only and
         by their own size; the raised ones. Raises `UsageError` where none is reached."""
         channel = await self._channel(conversation_id)
+        self.budget.forget()
         await self.budget.refresh()
         reached = self.budget.to_raise(conversation_id, channel)
         if not reached:

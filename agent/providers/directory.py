@@ -75,6 +75,8 @@ class Directory:
         """The provider and the model of a reference. Raises `UsageError` where there is none."""
         name, model = self._parse(reference)
         spec = self._spec(name)
+        if not spec.base_url and name != STARTER:
+            raise _no_address(name, spec.note)
         return Resolved(name, model, self._provider(spec), spec.local)
 
     def check_reference(self, reference: str) -> str:
@@ -128,11 +130,7 @@ class Directory:
         if own.base_url and own.protocol is None and protocol == "responses":
             protocol = "chat-completions"  # an address of one's own is a proxy mostly, and those all speak this one
         if not base_url and name != STARTER:
-            raise UsageError(
-                f"The provider “{name}” has no address.",
-                title="An address is missing",
-                hint=f"Set providers.{name}.base_url, for example to http://127.0.0.1:8080/v1.",
-            )
+            raise _no_address(name, spec.note)
         return replace(
             spec,
             base_url=base_url,
@@ -340,3 +338,8 @@ def _view(spec: ProviderSpec, has_key: bool) -> ProviderView:
         key_url=spec.key_url,
         note=spec.note,
     )
+
+
+def _no_address(name: str, note: str) -> UsageError:
+    hint = f"Set providers.{name}.base_url, for example to http://127.0.0.1:8080/v1."
+    return UsageError(f"The provider “{name}” has no address. {note}".strip(), title="An address is missing", hint=hint)

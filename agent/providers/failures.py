@@ -161,7 +161,9 @@ class Failures:
         if isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout):
             return self._make("timeout", f"No connection to {self.host} could be made in time.")
         if isinstance(error, httpx.TimeoutException):
-            return self.fell_silent()
+            silent = self.fell_silent()
+            silent.reached = isinstance(error, httpx.ReadTimeout)
+            return silent
         if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):
             return self.bad_address()
         if isinstance(error, httpx.DecodingError):

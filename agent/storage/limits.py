@@ -17,7 +17,7 @@ def add_raise(db: sqlite3.Connection, scope: str, period: Period, at: str, usd: 
     )
 
 
-def raises(db: sqlite3.Connection, at: Mapping[str, str]) -> dict[tuple[str, Period], float]:
+def raises(db: sqlite3.Connection, at: Mapping[Period, str]) -> dict[tuple[str, Period], float]:
     """What the limits are raised by now, by scope and period; `at` names the current day and month."""
     rows = db.execute(
         "SELECT scope, period, usd FROM limit_raises"
@@ -33,10 +33,10 @@ def add_notice(db: sqlite3.Connection, scope: str, period: Period, at: str) -> b
     return added.rowcount > 0
 
 
-def own(db: sqlite3.Connection) -> dict[int, float]:
-    """The conversations that have a daily limit of their own, in USD."""
-    rows = db.execute("SELECT id, daily_usd FROM conversations WHERE daily_usd IS NOT NULL")
-    return {row["id"]: row["daily_usd"] for row in rows}
+def own(db: sqlite3.Connection) -> dict[int, tuple[float, str]]:
+    """The conversations that have a daily limit of their own: the limit in USD, and the title."""
+    rows = db.execute("SELECT id, daily_usd, title FROM conversations WHERE daily_usd IS NOT NULL ORDER BY id")
+    return {row["id"]: (row["daily_usd"], row["title"]) for row in rows}
 
 
 def set_own(db: sqlite3.Connection, conversation_id: int, daily_usd: float | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -39,10 +40,21 @@ class Call:
     channel: str = ""
 
 
-def add(db: sqlite3.Connection, conversation_id: int | None, turn_id: int | None, call: Call) -> None:
-    """Put a call on the record."""
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """USD of the current day and month, by what they count for: all, channel:NAME, conversation:ID.
+
+    `last_row` is the number of the last call in it.
+    """
+
+    by_scope: Mapping[str, tuple[float, float]]
+    last_row: int
+
+
+def add(db: sqlite3.Connection, conversation_id: int | None, turn_id: int | None, call: Call) -> int:
+    """Put a call on the record; the number of its row."""
     tokens = call.usage
-    db.execute(
+    cursor = db.execute(
         "INSERT INTO usage (conversation_id, turn_id, provider, model, purpose, started_at, seconds, outcome,"
         " input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, reasoning_tokens, cost_usd, price_known,"
         " channel)"
@@ -66,6 +78,7 @@ def add(db: sqlite3.Connection, conversation_id: int | None, turn_id: int | None
             call.channel,
         ),
     )
+    return int(cursor.lastrowid or 0)
 
 
 def of_turns(db: sqlite3.Connection, turn_ids: list[int]) -> dict[int, tuple[Usage, float]]:
@@ -125,15 +138,18 @@ def lines(db: sqlite3.Connection, since: float, *, by_conversation: bool) -> lis
     ]
 
 
-def spent_by_scope(db: sqlite3.Connection, day: float, month: float) -> dict[str, tuple[float, float]]:
-    """USD since the Unix times `day` and `month`, by what it counts for: all, channel:NAME, conversation:ID."""
+def spent_by_scope(db: sqlite3.Connection, day: float, month: float) -> Spent:
+    """What was spent since the Unix times `day` and `month`. One statement, so that all of it is of one moment."""
     found: dict[str, tuple[float, float]] = {}
+    last_row = 0
     rows = db.execute(
-        "SELECT conversation_id, channel, SUM(CASE WHEN started_at >= :day THEN cost_usd ELSE 0 END) AS of_day,"
-        " SUM(cost_usd) AS of_month FROM usage WHERE started_at >= :month GROUP BY conversation_id, channel",
+        "SELECT conversation_id, channel, MAX(id) AS last_row, SUM(cost_usd) AS of_month,"
+        " SUM(CASE WHEN started_at >= :day THEN cost_usd ELSE 0 END) AS of_day"
+        " FROM usage WHERE started_at >= :month GROUP BY conversation_id, channel",
         {"day": day, "month": month},
     )
     for row in rows:
+        last_row = max(last_row, row["last_row"])
         scopes = ["all"]
         if row["channel"]:
             scopes.append(f"channel:{row['channel']}")
@@ -142,19 +158,7 @@ def spent_by_scope(db: sqlite3.Connection, day: float, month: float) -> dict[str
         for scope in scopes:
             of_day, of_month = found.get(scope, (0.0, 0.0))
             found[scope] = of_day + row["of_day"], of_month + row["of_month"]
-    return found
-
-
-def spent(db: sqlite3.Connection) -> tuple[float, float]:
-    """USD spent since midnight and since the first of the month, local time."""
-    day, month = (
-        db.execute(
-            "SELECT COALESCE(SUM(cost_usd), 0) FROM usage WHERE started_at >="  # noqa: S608 - one of two constants
-            f" CAST(strftime('%s', 'now', 'localtime', '{start}', 'utc') AS REAL)"
-        ).fetchone()[0]
-        for start in ("start of day", "start of month")
-    )
-    return float(day), float(month)
+    return Spent(found, last_row)
 
 
 def _tokens(row: sqlite3.Row) -> Usage:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from agent.providers.types import Usage
 
 SETTINGS_KINDS = frozenset(
-    {"auth", "permission", "config", "usage", "not_found", "quota", "secret", "keyring_locked", "no_keyring", "budget"}
+    {"auth", "permission", "config", "usage", "not_found", "quota", "secret", "keyring_locked", "no_keyring"}
 )
 """Failures that trying again does not mend: what is wrong is found in the settings."""
 

@@ -222,6 +222,7 @@ class Transcript(QObject):
         box = TurnBox(inbox_id, question, shown_sender, [one.pixmap for one in pictures])
         box.retry_requested.connect(lambda: self.retry_requested.emit(question, pictures))
         box.settings_requested.connect(self.settings_requested)
+        box.command_requested.connect(lambda text: self.retry_requested.emit(text, ()))
         box.decided.connect(self._decide)
         return box
 

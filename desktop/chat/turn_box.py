@@ -32,6 +32,7 @@ class TurnBox(QWidget):
 
     retry_requested = Signal()
     settings_requested = Signal(str)
+    command_requested = Signal(str)
     decided = Signal(str, str)
 
     def __init__(
@@ -223,6 +224,7 @@ class TurnBox(QWidget):
             card_of_failure = FailureCard(failure, status)
             card_of_failure.retry_requested.connect(self.retry_requested)
             card_of_failure.settings_requested.connect(self.settings_requested)
+            card_of_failure.command_requested.connect(self.command_requested)
             self._column.addWidget(card_of_failure)
         self.ending = Ending(status, seconds, usage, cost_usd, model, self.answer_text)
         self._column.addWidget(self.ending)

@@ -39,6 +39,15 @@ class AddProvider(QWidget):
         identify(self.choice, "addProviderChoice", self.tr("Provider"))
         self.name = self._line("addProviderName", self.tr("Name, such as my-server"))
         self.address = self._line("addProviderAddress", "https://…/v1")
+        self.protocol = QComboBox()
+        identify(self.protocol, "addProviderProtocol", self.tr("Protocol"))
+        for text, key in (
+            ("Chat Completions (OpenAI)", "chat-completions"),
+            ("Responses (OpenAI)", "responses"),
+            ("Messages (Anthropic)", "anthropic-messages"),
+            ("generateContent (Gemini)", "gemini"),
+        ):
+            self.protocol.addItem(text, key)
         self.key = self._line("addProviderKey", self.tr("Paste the key here"))
         self.key.setEchoMode(QLineEdit.EchoMode.Password)
         self.key.setInputMethodHints(Qt.InputMethodHint.ImhSensitiveData | Qt.InputMethodHint.ImhNoPredictiveText)
@@ -46,6 +55,7 @@ class AddProvider(QWidget):
             "choice": TextLabel(self.tr("Provider")),
             "name": TextLabel(self.tr("Name")),
             "address": TextLabel(self.tr("Address")),
+            "protocol": TextLabel(self.tr("Protocol")),
             "key": TextLabel(self.tr("Key")),
         }
         self.link = Button(self.tr("Where do I get a key?"), "link", object_name="addProviderLink")
@@ -75,7 +85,13 @@ class AddProvider(QWidget):
         grid.setHorizontalSpacing(16)
         grid.setVerticalSpacing(8)
         grid.setColumnStretch(1, 1)
-        fields = {"choice": self.choice, "name": self.name, "address": self.address, "key": self.key}
+        fields: dict[str, QWidget] = {
+            "choice": self.choice,
+            "name": self.name,
+            "address": self.address,
+            "protocol": self.protocol,
+            "key": self.key,
+        }
         for row, (key, field) in enumerate(fields.items()):
             label = self._labels[key]
             label.setBuddy(field)
@@ -88,8 +104,8 @@ class AddProvider(QWidget):
             buttons.addWidget(widget)
         buttons.addStretch(1)
         buttons.addWidget(self.status)
-        grid.addLayout(buttons, 4, 1)
-        grid.addWidget(self.message, 5, 1)
+        grid.addLayout(buttons, 5, 1)
+        grid.addWidget(self.message, 6, 1)
 
     def offer(self, views: list[ProviderView]) -> None:
         """Begin anew with those that can be added."""
@@ -98,7 +114,7 @@ class AddProvider(QWidget):
         self.choice.clear()
         for view in views:
             self.choice.addItem(view.label, view.name)
-        self.choice.addItem(self.tr("Other (OpenAI-compatible)"), OTHER)
+        self.choice.addItem(self.tr("Another one, by its address"), OTHER)
         self.choice.setCurrentIndex(0)
         self.choice.blockSignals(False)
         for field in (self.name, self.address, self.key):
@@ -111,9 +127,15 @@ class AddProvider(QWidget):
 
     def _chosen(self) -> None:
         view = self._view()
-        for key, field in (("name", self.name), ("address", self.address)):
-            field.setVisible(view is None)
-            self._labels[key].setVisible(view is None)
+        own = view is None
+        shown = (
+            ("name", self.name, own),
+            ("protocol", self.protocol, own),
+            ("address", self.address, self._by_address()),
+        )
+        for key, field, visible in shown:
+            field.setVisible(visible)
+            self._labels[key].setVisible(visible)
         needs_key = view is None or view.needs_key
         self.key.setPlaceholderText(
             self.tr("Paste the key here") if view else self.tr("Only if the server asks for one")
@@ -122,12 +144,22 @@ class AddProvider(QWidget):
         self._labels["key"].setVisible(needs_key)
         self.link.setVisible(view is not None and bool(view.key_url))
         self._say("off", "", "")
+        if view is not None and view.note and not view.local:
+            self.message.set_role("secondary")
+            self.message.setText(view.note)
+            self.message.show()
         self._check()
+
+    def _by_address(self) -> bool:
+        """Whether the address has to be typed: of one's own provider, and of one where each account has its own."""
+        view = self._view()
+        return view is None or not view.base_url
 
     def _check(self) -> None:
         view = self._view()
         if view is not None:
-            self.save.setEnabled(bool(self.key.text().strip()) or not view.needs_key)
+            address = bool(self.address.text().strip()) or not self._by_address()
+            self.save.setEnabled(address and (bool(self.key.text().strip()) or not view.needs_key))
         else:
             self.save.setEnabled(bool(self.name.text().strip() and self.address.text().strip()))
 
@@ -139,6 +171,7 @@ class AddProvider(QWidget):
     def _say(self, status: str, word: str, text: str) -> None:
         self.status.set_status("bad" if status == "bad" else "busy" if status == "busy" else "off", word)
         self.status.setVisible(bool(word))
+        self.message.set_role("bad")
         self.message.setText(text)
         self.message.setVisible(bool(text))
 
@@ -147,7 +180,7 @@ class AddProvider(QWidget):
             return
         view = self._view()
         name = view.name if view else self.name.text().strip().lower()
-        address = None if view else self.address.text().strip().rstrip("/")
+        address = self.address.text().strip().rstrip("/") if self._by_address() else None
         if address is not None and (mistake := self._mistake(name, address)):
             self._say("bad", self.tr("Not saved"), mistake)
             return
@@ -171,10 +204,14 @@ class AddProvider(QWidget):
     async def _store(self, name: str, key: str, address: str | None) -> key_test.Outcome:
         """A provider of one's own is written to the settings first: its key belongs to that name."""
         if address is not None:
-            outcome, _error = await key_test.test(self._service, name, key=key or None, base_url=address)
+            protocol = str(self.protocol.currentData()) if self._view() is None else None
+            outcome, _error = await key_test.test(
+                self._service, name, key=key or None, base_url=address, protocol=protocol
+            )
             if not outcome.works and outcome.word == key_test.tr("Key refused"):
                 return outcome
-            await self._service.change_settings({f"providers.{name}.base_url": address})
+            chosen = {f"providers.{name}.protocol": protocol} if protocol not in (None, "chat-completions") else {}
+            await self._service.change_settings({f"providers.{name}.base_url": address, **chosen})
             if not key:
                 return key_test.Outcome(outcome.works, True, outcome.word, outcome.text, outcome.models)
         return await key_test.save_and_test(self._service, name, key)

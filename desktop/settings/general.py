@@ -1,4 +1,4 @@
-"""The page of what holds for all models and channels: start, window, limits, look, folders."""
+"""The page of what holds for all models and channels: start, window, safety, look, folders."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QComboBox, QFileDialog
 
 from agent.errors import TrayClawError
-from agent.events import SettingsChanged, TurnFinished
+from agent.events import SettingsChanged
 from desktop import tasks
 from desktop.platform import autostart
-from desktop.settings.limits import LimitsCard
+from desktop.settings.limits import SafetyCard
 from desktop.settings.page import SettingsPage
 from desktop.widgets import Button, Card, PageHeader, ToggleSwitch, identify
 
@@ -31,7 +31,7 @@ class GeneralPage(SettingsPage):
         super().__init__(service, bridge, PageHeader(self.tr("General")), "generalPage")
         self.login = ToggleSwitch(False, object_name="startAtLogin", accessible_name=self.tr("Start at login"))
         self.tray = ToggleSwitch(True, object_name="closeToTray", accessible_name=self.tr("Close to tray"))
-        self.limits = LimitsCard()
+        self.safety = SafetyCard()
         self.look = self._combo("theme", self.tr("Appearance"))
         for text, key in ((self.tr("As the system"), "system"), (self.tr("Light"), "light"), (self.tr("Dark"), "dark")):
             self.look.addItem(text, key)
@@ -46,7 +46,7 @@ class GeneralPage(SettingsPage):
         self._lay_out()
         self.login.toggled.connect(lambda on: tasks.run(self._set_login(on)))
         self.tray.toggled.connect(lambda on: self.change({"desktop.close_to_tray": on}))
-        self.limits.changed.connect(self.change)
+        self.safety.changed.connect(self.change)
         self.look.activated.connect(lambda _index: self.change({"desktop.theme": self.look.currentData()}))
         self.text_size.activated.connect(
             lambda _index: self.change({"desktop.text_percent": self.text_size.currentData()})
@@ -56,7 +56,6 @@ class GeneralPage(SettingsPage):
         self.folder_open.clicked.connect(lambda: _open(self._workspace()))
         self.data_open.clicked.connect(lambda: _open(str(self.service.paths.data)))
         bridge.settings_changed.connect(self._settings_changed)
-        bridge.turn_finished.connect(self._turn_finished)
 
     @staticmethod
     def _combo(name: str, label: str) -> QComboBox:
@@ -88,7 +87,7 @@ class GeneralPage(SettingsPage):
         self.folder_open.setAccessibleName(self.tr("Open the workspace"))
         self.folder.setAccessibleName(self.tr("Change the workspace"))
         self.folder_default.setAccessibleName(self.tr("Use the default workspace"))
-        for card in (start, self.limits, look, folders):
+        for card in (start, self.safety, look, folders):
             self.add(card)
 
     def _workspace(self) -> str:
@@ -100,25 +99,14 @@ class GeneralPage(SettingsPage):
     def _settings_changed(self, _event: SettingsChanged) -> None:
         self._show()
 
-    def _turn_finished(self, _event: TurnFinished) -> None:
-        if self.isVisible():
-            tasks.run(self._read_spent())
-
     async def _read(self) -> None:
         self._show()
-        await self._read_spent()
         on = await asyncio.to_thread(autostart.enabled)
         self._set_quietly(self.login, on)
 
-    async def _read_spent(self) -> None:
-        try:
-            self.limits.show_spent(*await self.service.spending.spent())
-        except TrayClawError as error:
-            self.show_problem(error)
-
     def _show(self) -> None:
         settings = self.service.settings
-        self.limits.show_settings(settings)
+        self.safety.show_settings(settings)
         self._set_quietly(self.tray, settings.desktop.close_to_tray)
         self.look.setCurrentIndex(self.look.findData(settings.desktop.theme))
         percent = min(TEXT_SIZES, key=lambda size: abs(size - settings.desktop.text_percent))

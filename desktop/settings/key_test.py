@@ -31,12 +31,17 @@ class Outcome:
 
 
 async def test(
-    service: AgentService, name: str, *, key: str | None = None, base_url: str | None = None
+    service: AgentService,
+    name: str,
+    *,
+    key: str | None = None,
+    base_url: str | None = None,
+    protocol: str | None = None,
 ) -> tuple[Outcome, TrayClawError | None]:
     """Whether the provider answers, with the stored key or the one given."""
     began = time.monotonic()
     try:
-        models = await service.list_models(name, key=key, base_url=base_url)
+        models = await service.list_models(name, key=key, base_url=base_url, protocol=protocol)
     except TrayClawError as error:
         return Outcome(works=False, saved=False, word=_short(error), text=_sentence(error)), error
     seconds = time.monotonic() - began

@@ -1,4 +1,4 @@
-"""What the agent may do and spend without asking: the card of limits on the page "General"."""
+"""What the agent may do and spend without asking: the card of the safety mode and that of the spending limits."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ class AmountField(QDoubleSpinBox):
             event.ignore()
 
 
-class LimitsCard(Card):
+class SafetyCard(Card):
     """`changed({dotted key: value})` for a setting that the person changed."""
 
     changed = Signal(dict)
 
     def __init__(self) -> None:
-        super().__init__(object_name="limits", accessible_name="")
-        self.setAccessibleName(self.tr("Limits"))
+        super().__init__(object_name="safety", accessible_name="")
+        self.setAccessibleName(self.tr("Safety"))
         self.mode = ComboBox(object_name="safetyMode", accessible_name=self.tr("Safety mode"))
         self._explained = {
             "careful": (self.tr("Careful"), self.tr("Asks before every command and every change to a file.")),
@@ -72,25 +72,50 @@ class LimitsCard(Card):
         for key, (name, text) in self._explained.items():
             self.mode.addItem(name, key)
             self.mode.setItemData(self.mode.count() - 1, text, Qt.ItemDataRole.ToolTipRole)
+        self.mode_row = self.add_row(self.tr("Safety mode"), "", self.mode, object_name="safetyRow")
+        self.mode.activated.connect(lambda _index: self.changed.emit({"safety.mode": self.mode.currentData()}))
+
+    def show_settings(self, settings: Settings) -> None:
+        """The mode that holds now."""
+        self.mode.setCurrentIndex(self.mode.findData(settings.safety.mode))
+        self.mode_row.set_detail(self._explained[settings.safety.mode][1])
+
+
+class LimitsCard(Card):
+    """`changed({dotted key: value})` for a setting that the person changed."""
+
+    changed = Signal(dict)
+
+    def __init__(self) -> None:
+        super().__init__(object_name="limits", accessible_name="")
+        self.setAccessibleName(self.tr("Limits"))
         self.daily = AmountField("dailyLimit", self.tr("Spend at most, a day, in USD"))
         self.monthly = AmountField("monthlyLimit", self.tr("Spend at most, a month, in USD"))
-        self.mode_row = self.add_row(self.tr("Safety mode"), "", self.mode, object_name="safetyRow")
+        self.conversation = AmountField("conversationLimit", self.tr("Each conversation at most, a day, in USD"))
+        self.conversation.setSpecialValueText(self.tr("no limit"))
         self.day_row = self.add_row(self.tr("Spend at most, a day"), "", self.daily, object_name="dayRow")
         self.month_row = self.add_row(self.tr("Spend at most, a month"), "", self.monthly, object_name="monthRow")
+        self.add_row(
+            self.tr("Each conversation at most, a day"),
+            self.tr("“/limit 2” in a chat sets another one there. Channels: [budget.channels] in config.toml."),
+            self.conversation,
+            object_name="conversationRow",
+        )
         for field in (self.daily, self.monthly):
             field.setToolTip(self.tr("$0.00 asks only models on this computer"))
         self._spent = (0.0, 0.0)
         self._limits = (0.0, 0.0)
-        self.mode.activated.connect(lambda _index: self.changed.emit({"safety.mode": self.mode.currentData()}))
         self.daily.chosen.connect(lambda usd: self.changed.emit({"budget.daily_usd": round(usd, 2)}))
         self.monthly.chosen.connect(lambda usd: self.changed.emit({"budget.monthly_usd": round(usd, 2)}))
+        self.conversation.chosen.connect(
+            lambda usd: self.changed.emit({"budget.conversation.daily_usd": round(usd, 2) or None})
+        )
 
     def show_settings(self, settings: Settings) -> None:
         """The limits that hold now."""
-        self.mode.setCurrentIndex(self.mode.findData(settings.safety.mode))
-        self.mode_row.set_detail(self._explained[settings.safety.mode][1])
         self.daily.show_amount(settings.budget.daily_usd)
         self.monthly.show_amount(settings.budget.monthly_usd)
+        self.conversation.show_amount(settings.budget.conversation.daily_usd or 0.0)
         self._limits = settings.budget.daily_usd, settings.budget.monthly_usd
         self._show_spent()
 

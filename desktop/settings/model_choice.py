@@ -12,13 +12,16 @@ from desktop.widgets import identify
 
 
 class ModelChoice(QComboBox):
-    """`chosen(reference)`: "starter" or "provider/model"."""
+    """`chosen(reference)`: "starter" or "provider/model". With `nothing`, the words for no choice, "" as well."""
 
     chosen = Signal(str)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, object_name: str, accessible_name: str, *, nothing: str = "", parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
-        identify(self, "defaultModel", self.tr("Answer with"))
+        identify(self, object_name, accessible_name)
+        self._nothing = nothing
         self.setEditable(True)
         self.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -35,13 +38,15 @@ class ModelChoice(QComboBox):
         line = self.lineEdit()
         if line is not None:
             line.editingFinished.connect(self._typed)
-            line.setAccessibleName(self.tr("Answer with, provider/model"))
+            line.setAccessibleName(self.tr("{name}, provider/model").format(name=accessible_name))
 
     def offer(self, providers: dict[str, str], models: dict[str, list[str]]) -> None:
         """Fill the list: labels of providers by name, and the models that each named."""
         self._labels = providers
         self.blockSignals(True)
         self.clear()
+        if self._nothing:
+            self.addItem(self._nothing, "")
         self.addItem(model_label("starter"), "starter")
         for provider, names in models.items():
             for name in names:
@@ -83,6 +88,8 @@ class ModelChoice(QComboBox):
             self.show_current(self._current)
 
     def _shown(self) -> str:
+        if not self._current:
+            return self._nothing
         provider, _, name = self._current.partition("/")
         return f"{self._labels.get(provider, provider)} · {name}" if name else model_label(self._current)
 

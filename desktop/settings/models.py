@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from PySide6.QtWidgets import QLineEdit
+
 from agent.errors import SecretError, TrayClawError
 from agent.events import SettingsChanged
 from agent.settings import STARTER
 from agent.views import ProviderView
-from desktop import tasks
+from desktop import tasks, theme
 from desktop.settings import key_test
 from desktop.settings.add_provider import AddProvider
 from desktop.settings.keyring import KeyringBanner
@@ -17,7 +19,7 @@ from desktop.settings.model_choice import ModelChoice
 from desktop.settings.page import SettingsPage, words
 from desktop.settings.provider_row import ProviderRow, model_names
 from desktop.settings.starter_row import StarterRow
-from desktop.widgets import Button, Card, PageHeader, Row
+from desktop.widgets import Button, Card, PageHeader, Row, identify
 
 if TYPE_CHECKING:
     from agent.service import AgentService
@@ -39,11 +41,32 @@ class ModelsPage(SettingsPage):
         self._mistake = ""
         self.keyring = KeyringBanner(service.secrets)
         self.add(self.keyring)
-        self.choice = ModelChoice()
+        self.choice = ModelChoice("defaultModel", self.tr("Answer with"))
+        self.fallback = QLineEdit()
+        identify(self.fallback, "fallbackModels", self.tr("If that fails"))
+        self.fallback.setPlaceholderText(self.tr("none"))
+        self.fallback.setMinimumWidth(theme.px(280))
+        self.background = ModelChoice(
+            "backgroundModel", self.tr("In the background"), nothing=self.tr("The model of the conversation")
+        )
+        self.titles = ModelChoice("titlesModel", self.tr("Titles"), nothing=self.tr("The first words, free"))
         answer = Card(accessible_name=self.tr("Answers"))
         self.answer_row = answer.add_row(
             self.tr("Answer with"), self._answer_words(), self.choice, object_name="answerWith"
         )
+        answer.add_row(
+            self.tr("If that fails"),
+            self.tr("Asked in this order: provider/model, separated by commas"),
+            self.fallback,
+            object_name="ifThatFails",
+        )
+        answer.add_row(
+            self.tr("In the background"),
+            self.tr("Sums up conversations that have become too long"),
+            self.background,
+            object_name="inTheBackground",
+        )
+        answer.add_row(self.tr("Titles"), self.tr("Names new conversations"), self.titles, object_name="titlesRow")
         self.add(answer)
         self.card = Card(object_name="providers", accessible_name=self.tr("Providers"))
         self.add(self.card)
@@ -63,6 +86,9 @@ class ModelsPage(SettingsPage):
 
     def _connect(self) -> None:
         self.choice.chosen.connect(lambda reference: tasks.run(self._answer_with(reference)))
+        self.fallback.editingFinished.connect(self._fallback_typed)
+        self.background.chosen.connect(lambda reference: self.change({"model.background": reference or None}))
+        self.titles.chosen.connect(lambda reference: self.change({"model.titles": reference or None}))
         self.starter.use_requested.connect(lambda: tasks.run(self._answer_with(STARTER)))
         self.starter.file_chosen.connect(lambda path: self.change({"starter.model_path": path or None}))
         self.add_button.clicked.connect(self._open_form)
@@ -77,7 +103,7 @@ class ModelsPage(SettingsPage):
         return self.tr("Used for conversations unless one has its own model")
 
     def _look_words(self) -> str:
-        return self.tr("Hosted ones by key; Ollama and LM Studio when they run here.")
+        return self.tr("Hosted ones by key; Ollama, LM Studio, llama.cpp and vLLM when they run here.")
 
     def _buttons_ready(self, ready: bool) -> None:
         """Only once it is known which providers there are."""
@@ -155,7 +181,14 @@ class ModelsPage(SettingsPage):
         settings = self.service.settings
         reference = settings.model.default
         provider = reference.partition("/")[0] if "/" in reference else ""
-        self.choice.offer({name: view.label for name, view in self._views.items()}, self._models)
+        model = self.service.settings.model
+        labels = {name: view.label for name, view in self._views.items()}
+        for choice, chosen in ((self.background, model.background), (self.titles, model.titles)):
+            choice.offer(labels, self._models)
+            choice.show_current(chosen)
+        if not self.fallback.hasFocus():
+            self.fallback.setText(", ".join(model.fallback))
+        self.choice.offer(labels, self._models)
         self.choice.show_current(reference)
         self._show_answer_words(provider)
         for name, row in self._rows.items():
@@ -194,6 +227,11 @@ class ModelsPage(SettingsPage):
             self._show_answering()
 
     # --- changing -----------------------------------------------------------------------------------------------------
+
+    def _fallback_typed(self) -> None:
+        chosen = tuple(text.strip() for text in self.fallback.text().split(",") if text.strip())
+        if chosen != self.service.settings.model.fallback:
+            self.change({"model.fallback": list(chosen) or None})
 
     async def _answer_with(self, reference: str) -> None:
         provider, _, model = reference.partition("/")

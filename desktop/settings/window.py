@@ -42,6 +42,7 @@ class SettingsWindow(QWidget):
         line.addWidget(self.stack, 1)
         self.side.add("models", self.tr("Models"))
         self.side.add("channels", self.tr("Channels"))
+        self.side.add("usage", self.tr("Usage & limits"))
         self.side.add("general", self.tr("General"))
         self.side.add("about", self.tr("About"), footer=True)
         self.side.selected.connect(self._show)
@@ -49,7 +50,7 @@ class SettingsWindow(QWidget):
         self.setFocus()  # Tab leads to the pages; nothing is outlined before somebody uses the keyboard
 
     def show_page(self, key: str) -> None:
-        """Go to "models", "channels", "general" or "about"."""
+        """Go to "models", "channels", "usage", "general" or "about"."""
         self.side.select(key)
         self._show(key)
 
@@ -76,5 +77,12 @@ def _makers() -> dict[str, Callable[[AgentService, Bridge], SettingsPage]]:
     from desktop.settings.channels import ChannelsPage
     from desktop.settings.general import GeneralPage
     from desktop.settings.models import ModelsPage
+    from desktop.settings.usage import UsagePage
 
-    return {"models": ModelsPage, "channels": ChannelsPage, "general": GeneralPage, "about": AboutPage}
+    return {
+        "models": ModelsPage,
+        "channels": ChannelsPage,
+        "usage": UsagePage,
+        "general": GeneralPage,
+        "about": AboutPage,
+    }

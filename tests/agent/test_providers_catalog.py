@@ -14,7 +14,7 @@ from aiohttp import web
 
 from agent.providers import PROTOCOLS
 from agent.providers.catalog import SPECS, STARTER
-from agent.providers.local_probe import find_local
+from agent.providers.local_probe import PORTS, find_local
 from agent.providers.pricing import CAUTIOUS_INPUT_USD, CAUTIOUS_OUTPUT_USD, cost_usd
 from agent.providers.types import Usage
 
@@ -99,15 +99,19 @@ async def serve(path: str, answer: object, delay: float = 0.0) -> tuple[web.AppR
     return runner, runner.addresses[0][1]
 
 
-async def test_both_local_servers_are_found() -> None:
+async def test_local_servers_are_found() -> None:
     ollama, ollama_port = await serve("/api/tags", {"models": [{"name": "qwen3:4b"}, {"name": "llama3.2:1b"}]})
     studio, studio_port = await serve("/v1/models", {"data": [{"id": "gemma"}]})
-    found = await find_local(ollama_port=ollama_port, lmstudio_port=studio_port)
-    await ollama.cleanup()
-    await studio.cleanup()
+    llama, llama_port = await serve("/v1/models", {"data": [{"id": "mine", "owned_by": "llamacpp"}]})
+    other, other_port = await serve("/v1/models", {"data": [{"id": "x", "owned_by": "somebody"}]})
+    ports = {"ollama": ollama_port, "lmstudio": studio_port, "llamacpp": llama_port, "vllm": other_port}
+    found = await find_local(ports=ports)
+    for server in (ollama, studio, llama, other):
+        await server.cleanup()
     assert [(server.name, server.label, server.models) for server in found] == [
         ("ollama", "Ollama", ("qwen3:4b", "llama3.2:1b")),
         ("lmstudio", "LM Studio", ("gemma",)),
+        ("llamacpp", "llama.cpp", ("mine",)),
     ]
     assert found[0].base_url == f"http://127.0.0.1:{ollama_port}/v1"
 
@@ -115,7 +119,7 @@ async def test_both_local_servers_are_found() -> None:
 @pytest.mark.parametrize("answer", ["<html>", [], {"models": 5}, {"other": []}])
 async def test_something_else_at_the_port(answer: object) -> None:
     runner, port = await serve("/api/tags", answer)
-    found = await find_local(ollama_port=port, lmstudio_port=port)
+    found = await find_local(ports=dict.fromkeys(PORTS, port))
     await runner.cleanup()
     assert found == []
 
@@ -123,7 +127,7 @@ async def test_something_else_at_the_port(answer: object) -> None:
 async def test_a_silent_server_is_not_waited_for() -> None:
     runner, port = await serve("/api/tags", {"models": []}, delay=4.0)
     began = time.monotonic()
-    found = await find_local(0.2, ollama_port=port, lmstudio_port=port)
+    found = await find_local(0.2, ports=dict.fromkeys(PORTS, port))
     took = time.monotonic() - began
     await runner.cleanup()
     assert found == []

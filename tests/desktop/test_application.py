@@ -19,6 +19,7 @@ from desktop import crash, tasks
 from desktop.app import Application, _next_midnight
 from desktop.chat.failure_card import FailureCard
 from desktop.platform.single_instance import SingleInstance
+from desktop.widgets import Button
 from desktop.window import FailurePage, MainWindow
 from tests.conftest import LogGuard
 from tests.desktop.waiting import until
@@ -138,7 +139,7 @@ async def test_after_a_restart_every_window_holds_the_new_agent(
         assert "action" not in app.window.notices()
 
 
-async def test_a_reached_limit_leads_to_where_it_is_raised(
+async def test_at_a_limit_the_card_leads_on_with_a_model_on_this_computer(
     qapp: QApplication, paths: Paths, welcomed: None, log_guard: LogGuard
 ) -> None:
     async with running(qapp, paths) as app:
@@ -148,10 +149,11 @@ async def test_a_reached_limit_leads_to_where_it_is_raised(
         app._chat.composer.insert("Hi")
         app._chat.composer.send.click()
         card = await until(lambda: app._chat.findChild(FailureCard), "the refusal")
-        card.action_triggered.emit()
-        settings = await until(lambda: app._settings_window, "the settings")
-        await until(lambda: settings.isVisible() and settings.side.current() == "general")
-        await until(lambda: "only models on this computer" in settings.page("general").limits.day_row.detail.text())
+        card.findChild(Button, "useLocalModel").click()
+        boxes = app._chat.timeline.boxes
+        await until(lambda: [box.state for box in boxes] == ["refused", "answered", "answered"], "the answer", 30)
+        assert "now uses `starter`" in boxes[1].answer_text()
+        assert boxes[2].question.bubble.text.toPlainText() == "Hi"
 
 
 async def test_settings_take_effect_at_once(qapp: QApplication, paths: Paths, welcomed: None) -> None:

@@ -21,7 +21,7 @@ from agent.storage import usage
 from desktop import tasks
 from desktop.bridge import Bridge
 from desktop.settings.keyring import PassphraseDialog
-from desktop.settings.limits import LimitsCard
+from desktop.settings.limits import LimitsCard, SafetyCard
 from desktop.settings.window import SettingsWindow
 from desktop.widgets import Button
 from tests.desktop.waiting import until
@@ -286,8 +286,8 @@ async def test_general_settings_apply_at_once(
 
 
 async def limits(window: SettingsWindow) -> LimitsCard:
-    """The limits on the page "General", once it has read."""
-    window.show_page("general")
+    """The limits on the page "Usage & limits", once it has read."""
+    window.show_page("usage")
     card = find(window, LimitsCard, "limits")
     await until(lambda: card.day_row.detail.text(), "the page to read")
     return card
@@ -295,7 +295,11 @@ async def limits(window: SettingsWindow) -> LimitsCard:
 
 async def test_limits_apply_at_once(window: SettingsWindow, service: AgentService) -> None:
     card = await limits(window)
-    assert (card.daily.text(), card.monthly.text(), card.mode.currentText()) == ("$5.00", "$50.00", "Balanced")
+    window.show_page("general")
+    safety = find(window, SafetyCard, "safety")
+    await until(lambda: safety.mode_row.detail.text(), "the page to read")
+    assert (card.daily.text(), card.monthly.text(), safety.mode.currentText()) == ("$5.00", "$50.00", "Balanced")
+    window.show_page("usage")
     card.daily.selectAll()
     QTest.keyClicks(card.daily, "2.5")
     assert service.settings.budget.daily_usd == 5, "not before it is all typed"
@@ -305,10 +309,10 @@ async def test_limits_apply_at_once(window: SettingsWindow, service: AgentServic
     QTest.keyClick(card.monthly, Qt.Key.Key_Up)
     await until(lambda: service.settings.budget.monthly_usd == 52)
     for mode, says in (("careful", "Asks before every"), ("autonomous", "without asking"), ("balanced", "the same")):
-        card.mode.setCurrentIndex(card.mode.findData(mode))
-        card.mode.activated.emit(card.mode.currentIndex())
+        safety.mode.setCurrentIndex(safety.mode.findData(mode))
+        safety.mode.activated.emit(safety.mode.currentIndex())
         await until(lambda mode=mode: service.settings.safety.mode == mode)
-        assert says in card.mode_row.detail.text()
+        assert says in safety.mode_row.detail.text()
     written = service.paths.config_file.read_text()
     assert "daily_usd = 2.5" in written
     assert "monthly_usd = 52.0" in written
@@ -321,9 +325,8 @@ async def test_limits_changed_elsewhere_are_shown_but_not_over_what_is_being_typ
     card = await limits(window)
     card.daily.selectAll()
     QTest.keyClicks(card.daily, "12")
-    await service.change_settings({"budget.monthly_usd": 20.0, "safety.mode": "careful"})
+    await service.change_settings({"budget.monthly_usd": 20.0})
     await until(lambda: card.monthly.text() == "$20.00")
-    assert card.mode.currentText() == "Careful"
     assert card.daily.text() == "$12"
 
 
@@ -334,7 +337,7 @@ async def test_what_was_spent_stands_beside_the_limits(window: SettingsWindow, s
     card = await limits(window)
     assert card.day_row.detail.text() == "$0.00 spent today"
     await service._database.write(lambda db: usage.add(db, None, None, call(0.004)))
-    window.page("general").entered()
+    window.page("usage").entered()
     await until(lambda: card.day_row.detail.text() == "less than $0.01 spent today")
     await service._database.write(lambda db: usage.add(db, None, None, call(5.2)))
     conversation = await service.new_conversation()
@@ -360,7 +363,7 @@ async def test_settings_that_cannot_be_written_are_told_and_shown_as_they_are(
 async def test_every_page_opens_and_every_control_has_a_name(window: SettingsWindow) -> None:
     from PySide6.QtWidgets import QAbstractButton, QComboBox, QLineEdit
 
-    for key in ("models", "channels", "general", "about"):
+    for key in ("models", "channels", "usage", "general", "about"):
         window.show_page(key)
         await until(lambda key=key: window.page(key).isVisible())
     await ready(window)
