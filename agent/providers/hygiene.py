@@ -31,7 +31,7 @@ def prepared(history: Sequence[Message]) -> list[Message]:
             system.append(clean)
         else:
             said.append(clean)
-    out = _in_turns(_paired(said))
+    out = _in_turns(_paired(_in_turns(said)))  # calls that came in two messages are answered together
     if not out or out[0].role != "user":
         out.insert(0, user(BEFORE))
     if out[-1].role == "assistant":
