@@ -16,6 +16,7 @@ TrayClawError
 ├── ToolError                a tool failed; its short text goes to the model
 │   ├── ToolArgumentsError   the arguments do not fit the tool's schema
 │   └── EditError            an edit cannot be applied unambiguously
+├── DownloadError            a model file cannot be downloaded                             exit 4
 ├── BlockedAddressError      an address that no tool may reach
 ├── CronError                a schedule that cannot be understood
 └── ChannelError             a channel cannot connect or deliver
@@ -206,6 +207,14 @@ class EditError(ToolError):
     """An edit cannot be applied: nothing to replace, or more than one place."""
 
     kind = "edit"
+
+
+class DownloadError(TrayClawError):
+    """A model file cannot be downloaded, or is not what was published."""
+
+    kind = "download"
+    title = "The download failed"
+    exit_code = 4
 
 
 class BlockedAddressError(TrayClawError):

@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from pathlib import Path
+from sqlite3 import Connection
 from typing import Any
 
 from agent import logs
@@ -39,6 +40,7 @@ from agent.events import (
 from agent.keys import SecretStore
 from agent.paths import Paths
 from agent.providers import catalog
+from agent.providers.model_files import ModelFiles
 from agent.providers.router import Router
 from agent.providers.types import Image, ModelInfo
 from agent.safety.approvals import ApprovalDesk
@@ -46,7 +48,7 @@ from agent.safety.process import hide_environment
 from agent.safety.workspace import Workspace
 from agent.settings import Settings, SettingsFile
 from agent.storage import approvals as approval_rows
-from agent.storage import conversations, effects, inbox, turns
+from agent.storage import conversations, effects, inbox, messages, turns
 from agent.storage.conversations import LOCAL
 from agent.storage.database import Database
 from agent.storage.instance import Instance
@@ -99,6 +101,7 @@ class AgentService:
         self._recorder = TurnRecorder(
             database, self._transcripts, lambda: self._settings, publish, instance.name, budget
         )
+        self.model_files = ModelFiles(paths.data / "models", lambda: self._settings, self.change_settings, publish)
         self._titles = Titles(database, self._router, budget, prompt.title, publish)
         runner = TurnRunner(
             recorder=self._recorder,
@@ -197,6 +200,7 @@ class AgentService:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=1)
+        await self.model_files.aclose()
         await self._router.aclose()
         self.secrets.close()
         await asyncio.to_thread(self._database.close)
@@ -338,12 +342,34 @@ class AgentService:
                 await self.stop_turn(conversation_id)
 
     async def ask_again(self, conversation_id: int, inbox_id: int, *, model: str = "") -> int:
-        """The same question with its pictures once more; returns the new inbox id. Raises `UsageError`."""
-        message = await self._database.read(lambda db: inbox.message(db, conversation_id, inbox_id))
-        if message is None:
+        """The same question with its pictures once more; returns the new inbox id. It stays that of who asked it first:
+        what the agent may do for it does not change. Raises `UsageError`."""
+        if model:
+            self._router.check_reference(model)
+
+        def take(db: Connection) -> inbox.Waiting | None:
+            found = inbox.get(db, conversation_id, inbox_id)
+            if found is not None and inbox.state_of(db, inbox_id) == "done":
+                messages.take_back(db, inbox_id)
+            return found
+
+        asked = await self._database.write(take)
+        if asked is None:
             raise UsageError("This message is no longer there.", hint="Ask it anew.")
-        images = [part for part in message.parts if isinstance(part, Image)]
-        return await self.send(conversation_id, message.text, images, model=model)
+        self._transcripts.forget(conversation_id)
+        inbound = Inbound(
+            channel=asked.channel,
+            transport_id=uuid.uuid4().hex,
+            chat_id=asked.chat_id,
+            sender_id=asked.sender_id,
+            sender_name=asked.sender_name,
+            text=asked.message.text,
+            images=tuple(part for part in asked.message.parts if isinstance(part, Image)),
+            sent_at=time.time(),
+        )
+        again = await self._intake.accept(inbound, asked.sender_role, model=model)
+        assert again is not None, "a fresh transport id cannot be a repeat"
+        return again
 
     async def stop_turn(self, conversation_id: int) -> bool:
         """End the running turn (and what waits behind it) within a second; whether there was one."""

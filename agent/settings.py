@@ -57,10 +57,8 @@ class ProviderSettings(Section):
 
 
 class StarterSettings(Section):
-    model: str = ""
-    """One of the downloaded models by its name; empty for the tiny one that comes along."""
     model_path: str = ""
-    """A GGUF file of your own; it goes before `model`."""
+    """A GGUF file; empty for the tiny model that comes along."""
     idle_seconds: float = Field(default=300.0, gt=0)
     """Unloaded from memory after this time without a question."""
     context_tokens: int = Field(default=4096, ge=512)

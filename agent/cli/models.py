@@ -21,11 +21,18 @@ def register(app: typer.Typer) -> None:
     @app.command()
     def models(
         provider: Annotated[str, typer.Option(metavar="NAME", help="Only this provider.")] = "",
+        download: Annotated[
+            str, typer.Option(metavar="NAME", help="Download a model for the built-in runtime; “list” shows them.")
+        ] = "",
         as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
     ) -> int:
         """List the models that can be used now."""
         from agent.cli.session import with_service
 
+        if download == "list":
+            return with_service(_downloads)
+        if download:
+            return with_service(lambda service: _download(service, download))
         return with_service(lambda service: _list(service, provider, as_json=as_json))
 
 
@@ -58,6 +65,48 @@ async def _list(service: AgentService, provider: str, *, as_json: bool) -> int:
     if not any(one.has_key for one in asked.values()) and not as_json:
         print("More with a key: trayclaw keys set openai", file=sys.stderr)
     return 4 if failed and failed == len(asked) else 0
+
+
+async def _downloads(service: AgentService) -> None:
+    from agent.cli.texts import table
+
+    rows = [
+        (
+            one.name,
+            f"{one.size / 1e9:.1f} GB",
+            f"{one.memory / 1e9:.0f} GB",
+            one.license,
+            "downloaded" if one.ready else f"{one.have / max(one.size, 1):.0%}" if one.have else "",
+            one.note,
+        )
+        for one in await service.model_files.list()
+    ]
+    print(table(rows, ("NAME", "SIZE", "MEMORY", "LICENCE", "", "")))
+
+
+async def _download(service: AgentService, name: str) -> int:
+    from agent.events import DownloadChanged, Event
+
+    shown = sys.stderr.isatty()
+    last: list[DownloadChanged] = []
+
+    def heard(event: Event) -> None:
+        if isinstance(event, DownloadChanged):
+            last.append(event)
+            if shown and event.state == "running":
+                print(f"\r{name}: {event.have / 1e6:,.0f} of {event.size / 1e6:,.0f} MB", end="", file=sys.stderr)
+
+    unsubscribe = service.events.subscribe(heard)
+    try:
+        await service.model_files.wait(name)
+    finally:
+        unsubscribe()
+        if shown:
+            print(file=sys.stderr)
+        if last and last[-1].state == "failed":
+            print(last[-1].detail, file=sys.stderr)
+    print(f"{name} is downloaded: trayclaw config set starter.model_path {service.model_files.path(name)}")
+    return 0
 
 
 def _print(provider: str, models: list[ModelInfo], *, as_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -50,8 +51,10 @@ async def _export(service: AgentService, since: float, by: By, *, as_json: bool)
     lines = await service.spending.lines(since, by_conversation=by is By.CONVERSATION)
     if as_json:
         write_json(lines, sys.stdout)
-    else:
-        write_csv(lines, sys.stdout)
+        return
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(newline="")  # the lines end as RFC 4180 has it, on Windows too
+    write_csv(lines, sys.stdout)
 
 
 async def _table(service: AgentService, since: float, by: By) -> None:
@@ -69,12 +72,13 @@ async def _table(service: AgentService, since: float, by: By) -> None:
 
 
 def _timestamp(since: str) -> float:
-    """Midnight of a date in local time; `7d` is seven days ago; nothing is the beginning."""
+    """Midnight of a date in local time; `7d` is the last seven days, today among them; nothing is the beginning."""
     if not since:
         return 0.0
-    if since.endswith("d") and since[:-1].isdigit():
-        return (datetime.now().astimezone() - timedelta(days=int(since[:-1]))).timestamp()
     try:
+        if since.endswith("d") and since[:-1].isdecimal():
+            first = datetime.now().astimezone().date() - timedelta(days=max(0, int(since[:-1]) - 1))
+            return datetime(first.year, first.month, first.day).astimezone().timestamp()
         return datetime.fromisoformat(since).astimezone().timestamp()
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise typer.BadParameter("write it as 2026-03-01, or 7d", param_hint="--since") from error

@@ -46,9 +46,9 @@ class _Calendar:
     @classmethod
     def at(cls, now: float) -> _Calendar:
         """Each boundary is worked out for itself: the offset from UTC may differ between them."""
-        today = datetime.fromtimestamp(now).date()
+        today = datetime.fromtimestamp(now).astimezone().date()
         midnights = (today, today.replace(day=1), today + timedelta(days=1))
-        day, month, tomorrow = (datetime(one.year, one.month, one.day).timestamp() for one in midnights)
+        day, month, tomorrow = (datetime(one.year, one.month, one.day).astimezone().timestamp() for one in midnights)
         return cls(day, month, tomorrow, {"day": f"{today:%Y-%m-%d}", "month": f"{today:%Y-%m}"})
 
 
@@ -360,8 +360,9 @@ def _noting(scope: str, period: Period, at: str) -> Callable[[Connection], bool]
 
 def _exceeded(limit: LimitView, wanted: float) -> BudgetExceededError:
     price = f"${wanted:.2f}" if wanted >= 0.01 else "less than $0.01"
+    held = f", and ${limit.reserved:.2f} is set aside for calls under way" if limit.reserved >= 0.01 else ""
     return BudgetExceededError(
-        f"${limit.spent:.2f} of ${limit.limit:.2f} are spent {limit.label}; this call could cost {price} more.",
+        f"${limit.spent:.2f} of ${limit.limit:.2f} are spent {limit.label}{held}; this call could cost {price} more.",
         hint=f"Raise it (Settings > Usage & limits, or {_setting(limit)} in config.toml), "
         "or use a model on this computer.",
         limit=limit,

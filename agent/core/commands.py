@@ -36,9 +36,10 @@ class CommandDesk:
 
     async def answer(self, conversation_id: int, command: Command, role: Role) -> str:
         """Do it, and say what was done in Markdown. Raises `RefusedError` for what only an owner may do."""
-        if command.name in _OWNERS_ONLY and (command.argument or command.name != "limit") and role != "owner":
+        spends = command.name == "raise" or (command.name == "limit" and command.argument)
+        if spends and role != "owner":
             raise PolicyRefusedError(
-                f"/{command.name} is for the owner.", title="Not allowed", hint="Ask the owner to change the limit."
+                "Only the owner may change what may be spent.", hint="Ask them, or go on with /local, which is free."
             )
         match command.name:
             case "limit":
@@ -72,8 +73,7 @@ class CommandDesk:
 
     async def _limit(self, conversation_id: int, wanted: str) -> str:
         if wanted:
-            daily = None if wanted.lower() == "off" else _amount(wanted)
-            await self.spending.set_conversation_limit(conversation_id, daily)
+            await self.spending.set_conversation_limit(conversation_id, amount(wanted))
         limits = await self.spending.limits(conversation_id)
         lines = [f"- ${limit.spent:.2f} of ${limit.limit:.2f} {limit.label}{_raised(limit)}" for limit in limits]
         return "\n".join(["Spent:", *lines])
@@ -99,10 +99,12 @@ HELP = """\
 - `/help`: this list"""
 
 _NAMES = ("new", "stop", "model", "status", "limit", "raise", "local", "help", "start")
-_OWNERS_ONLY = ("limit", "raise", "local")
 
 
-def _amount(text: str) -> float:
+def amount(text: str) -> float | None:
+    """USD as a person writes them; None for "off". Raises `UsageError`."""
+    if text.lower() == "off":
+        return None
     try:
         usd = float(text.lstrip("$").replace(",", "."))
     except ValueError:

@@ -123,7 +123,7 @@ class TurnRecorder:
         """Commit a step before its tools run; a stop that comes meanwhile counts after it."""
 
         def commit(db: Connection) -> None:
-            if not turns.is_running(db, turn.id, turn.item.id):
+            if not turns.is_running(db, turn.id, turn.item.id):  # what it cost is put down at its end
                 raise UsageError("The conversation was removed while this was worked on.", title="It is gone")
             self._put_down(db, turn)
 
@@ -192,6 +192,8 @@ class TurnRecorder:
 
         def commit(db: Connection) -> tuple[int | None, list[Mapping[str, Any]], list[Message]]:
             if not turns.is_running(db, turn.id, item.id):  # the conversation was removed meanwhile
+                for meter in turn.calls:
+                    meter.row_id = usage.add(db, None, None, meter.row())
                 return None, [], []
             self._put_down(db, turn)
             receipt = effects.of_turn(db, turn.id)

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from agent.errors import SecretError, UsageError
@@ -15,6 +16,7 @@ from agent.providers import connect
 from agent.providers.catalog import SPECS, STARTER, ProviderSpec
 from agent.providers.http import Timeouts, is_loopback
 from agent.providers.local_probe import find_local
+from agent.providers.starter_catalog import calls_tools
 from agent.providers.types import ModelInfo, Provider
 from agent.views import ProviderView, Purpose
 
@@ -165,6 +167,7 @@ class Directory:
                 "starter",
                 "",
                 model_path=starter.model_path,
+                tools=calls_tools(Path(starter.model_path).name),
                 context_tokens=starter.context_tokens,
                 idle_seconds=starter.idle_seconds,
             )

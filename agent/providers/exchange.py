@@ -62,9 +62,12 @@ async def whole(sent: Answer, builder: Builder, failures: Failures) -> Completio
             for payload in batch:
                 _take(builder, payload, failures)
             sent.complete = builder.ended
+        return _end(sent, builder, failures)
+    except ProviderError as error:
+        error.answering = True
+        raise
     finally:
         await sent.aclose()
-    return _end(sent, builder, failures)
 
 
 async def send_simplified(

@@ -26,8 +26,10 @@ from typing import Any, Final
 
 from agent.errors import ProviderError
 from agent.providers.chat_answer import ChatAnswer
+from agent.providers.chat_request import body, messages
 from agent.providers.failures import Failures
 from agent.providers.pieces import without_surrogates
+from agent.providers.quirks import Quirks
 from agent.providers.types import ChatRequest, Completion, Finished, ModelInfo, Notice, StreamEvent
 
 log = logging.getLogger(__name__)
@@ -57,12 +59,10 @@ def installed() -> bool:
 
 
 class Starter:
-    """A model file in this process. It cannot call tools; answers are given one after the other.
+    """A model file in this process; answers are given one after the other. `tools`: its template can call them.
 
     `idle_seconds` after the last answer its memory is given back.
     """
-
-    supports_tools = False
 
     def __init__(
         self,
@@ -71,7 +71,9 @@ class Starter:
         context_tokens: int = 4096,
         idle_seconds: float = 300.0,
         threads: int | None = None,
+        tools: bool = False,
     ) -> None:
+        self.supports_tools = tools
         self._path = Path(model_path).expanduser() if model_path else None
         self._context = context_tokens
         self._idle_seconds = idle_seconds
@@ -247,8 +249,17 @@ class Starter:
 
     def _body(self, request: ChatRequest) -> dict[str, Any]:
         most = min(request.max_tokens or DEFAULT_MAX_TOKENS, self._context // 2)
+        room = (self._context - most) * _CHARS_PER_TOKEN
+        more: dict[str, Any] = {}
+        if request.tools and self.supports_tools:
+            # The library forms the calls by the model's own template, and holds the arguments to their schema.
+            more = {key: value for key, value in body(request, Quirks()).items() if key in ("tools", "tool_choice")}
+        if request.response_schema is not None:
+            schema = {"name": "answer", "schema": dict(request.response_schema)}
+            more["response_format"] = {"type": "json_schema", "json_schema": schema}
         return {
-            "messages": _fitting(request, (self._context - most) * _CHARS_PER_TOKEN),
+            **more,
+            "messages": messages(request.messages, Quirks()) if more.get("tools") else _fitting(request, room),
             "max_tokens": most,
             # What its makers recommend; it repeats itself otherwise.
             "temperature": 0.2 if request.temperature is None else request.temperature,

@@ -76,12 +76,10 @@ def state_of(db: sqlite3.Connection, inbox_id: int) -> str:
     return str(row["state"]) if row is not None else ""
 
 
-def message(db: sqlite3.Connection, conversation_id: int, inbox_id: int) -> Message | None:
-    """What a person said; None when it was removed."""
-    row = db.execute(
-        "SELECT parts FROM inbox WHERE id = ? AND conversation_id = ?", (inbox_id, conversation_id)
-    ).fetchone()
-    return messages.load("user", row["parts"]) if row is not None else None
+def get(db: sqlite3.Connection, conversation_id: int, inbox_id: int) -> Waiting | None:
+    """What a person said, whatever its state; None when it was removed."""
+    row = db.execute("SELECT * FROM inbox WHERE id = ? AND conversation_id = ?", (inbox_id, conversation_id)).fetchone()
+    return waiting(row) if row is not None else None
 
 
 def finish(db: sqlite3.Connection, inbox_id: int) -> None:

@@ -42,6 +42,15 @@ def context(db: sqlite3.Connection, conversation_id: int, limit: int) -> list[Me
     return found
 
 
+def take_back(db: sqlite3.Connection, inbox_id: int) -> None:
+    """A question that got no answer is asked again: the models are not shown it twice. The inbox keeps it."""
+    db.execute(
+        "DELETE FROM messages WHERE turn_id IN (SELECT id FROM turns t WHERE inbox_id = ?"
+        " AND NOT EXISTS (SELECT 1 FROM messages m WHERE m.turn_id = t.id AND m.role != 'user'))",
+        (inbox_id,),
+    )
+
+
 def last_before(db: sqlite3.Connection, conversation_id: int, count: int) -> int:
     """The id of the message before the last `count`; 0 where there is none."""
     row = db.execute(

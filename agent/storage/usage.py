@@ -90,10 +90,11 @@ def of_turns(db: sqlite3.Connection, turn_ids: list[int]) -> dict[int, tuple[Usa
 
 def totals(db: sqlite3.Connection, since: float, by: By) -> list[UsageRow]:
     """Sums by group since a Unix time, the dearest first (days: the newest first)."""
+    apart = ", u.conversation_id" if by == "conversation" else ""  # two of one title are two
     order = "grp DESC" if by == "day" else "cost DESC, calls DESC"
     rows = db.execute(
         f"SELECT {_GROUPS[by]} AS grp, {_SUMS} FROM usage u LEFT JOIN conversations c ON c.id = u.conversation_id"  # noqa: S608
-        f" WHERE u.started_at >= ? GROUP BY grp ORDER BY {order}",
+        f" WHERE u.started_at >= ? GROUP BY grp{apart} ORDER BY {order}",
         (since,),
     )
     return [UsageRow(row["grp"], row["calls"], _tokens(row), row["cost"], row["seconds"] or 0.0) for row in rows]
@@ -102,21 +103,21 @@ def totals(db: sqlite3.Connection, since: float, by: By) -> list[UsageRow]:
 def days(db: sqlite3.Connection, since: float) -> list[UsageDay]:
     """What each model cost on each day since a Unix time; the oldest day first, the dearest model first."""
     rows = db.execute(
-        f"SELECT {_GROUPS['day']} AS day, {_GROUPS['model']} AS model, {_SUMS} FROM usage u WHERE u.started_at >= ?"  # noqa: S608
-        " GROUP BY day, model ORDER BY day, cost DESC, calls DESC",
+        f"SELECT {_GROUPS['day']} AS day, {_GROUPS['model']} AS grp, {_SUMS} FROM usage u WHERE u.started_at >= ?"  # noqa: S608
+        " GROUP BY day, grp ORDER BY day, cost DESC, calls DESC",
         (since,),
     )
-    return [UsageDay(row["day"], row["model"], row["calls"], _tokens(row), row["cost"]) for row in rows]
+    return [UsageDay(row["day"], row["grp"], row["calls"], _tokens(row), row["cost"]) for row in rows]
 
 
 def lines(db: sqlite3.Connection, since: float, *, by_conversation: bool) -> list[UsageLine]:
     """The lines of the export since a Unix time, the oldest day first."""
-    conversation = _GROUPS["conversation"] if by_conversation else "''"
+    conversation, conversation_id = (_GROUPS["conversation"], "u.conversation_id") if by_conversation else ("''", "''")
     rows = db.execute(
         f"SELECT {_GROUPS['day']} AS day, u.provider, u.model, u.purpose, {conversation} AS conversation, {_SUMS},"  # noqa: S608
         " SUM(u.outcome NOT IN ('ok', 'stopped')) AS failed, MIN(u.price_known) AS known"
         " FROM usage u LEFT JOIN conversations c ON c.id = u.conversation_id"
-        " WHERE u.started_at >= ? GROUP BY day, u.provider, u.model, u.purpose, conversation"
+        f" WHERE u.started_at >= ? GROUP BY day, u.provider, u.model, u.purpose, {conversation_id}"
         " ORDER BY day, u.provider, u.model, u.purpose, conversation",
         (since,),
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtWidgets import QLineEdit
 
 from agent.errors import SecretError, TrayClawError
-from agent.events import SettingsChanged
+from agent.events import DownloadChanged, SettingsChanged
 from agent.settings import STARTER
 from agent.views import ProviderView
 from desktop import tasks, theme
@@ -89,6 +89,11 @@ class ModelsPage(SettingsPage):
         self.fallback.editingFinished.connect(self._fallback_typed)
         self.background.chosen.connect(lambda reference: self.change({"model.background": reference or None}))
         self.titles.chosen.connect(lambda reference: self.change({"model.titles": reference or None}))
+        files = self.service.model_files
+        self.starter.download_requested.connect(files.start)
+        self.starter.stop_requested.connect(lambda name: tasks.run(files.cancel(name)))
+        self.starter.model_requested.connect(lambda name: tasks.run(self._use_file(name)))
+        self.bridge.download_changed.connect(self._download_changed)
         self.starter.use_requested.connect(lambda: tasks.run(self._answer_with(STARTER)))
         self.starter.file_chosen.connect(lambda path: self.change({"starter.model_path": path or None}))
         self.add_button.clicked.connect(self._open_form)
@@ -139,6 +144,7 @@ class ModelsPage(SettingsPage):
             self.show_problem(error)
             return
         self._views = {view.name: view for view in views if view.name != STARTER}  # has a row of its own
+        await self._read_files()
         self._show_rows()
         self._buttons_ready(True)
 
@@ -227,6 +233,20 @@ class ModelsPage(SettingsPage):
             self._show_answering()
 
     # --- changing -----------------------------------------------------------------------------------------------------
+
+    def _download_changed(self, event: DownloadChanged) -> None:
+        self.starter.show_download(event)
+        if event.state not in ("running", "checking"):
+            tasks.run(self._read_files())
+
+    async def _read_files(self) -> None:
+        self.starter.show_models(await self.service.model_files.list())
+
+    async def _use_file(self, name: str) -> None:
+        try:
+            await self.service.model_files.use(name)
+        except TrayClawError as error:
+            self.show_problem(error)
 
     def _fallback_typed(self) -> None:
         chosen = tuple(text.strip() for text in self.fallback.text().split(",") if text.strip())

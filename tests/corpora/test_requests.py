@@ -236,6 +236,7 @@ OPTIONAL = {"stream", "stream_options", "store", "include", "max_tokens", "max_o
 DIFFERS = {
     "pr-0288": "it begins with the model: the strictest provider refuses that, so a short message stands before it",
     "pr-0362": "its one message is empty: likewise",
+    "pr-0197": "an empty text beside tool calls is left out",
 }
 
 

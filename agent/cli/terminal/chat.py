@@ -102,7 +102,7 @@ class TerminalChat:
     async def use_model(self, model: str) -> None:
         """Answer here with this model from now on."""
         fresh = self.conversation_id is None
-        conversation = await self._conversation()
+        conversation = await self.conversation()
         try:
             await self.service.set_conversation_model(conversation, model)
         except TrayClawError:
@@ -122,18 +122,19 @@ class TerminalChat:
             return ""
         return (await self.service.conversation(self.conversation_id)).title
 
-    # --- parts ------------------------------------------------------------------------------------------------------
-    async def _conversation(self) -> int:
+    async def conversation(self) -> int:
+        """The one that is open here; begun now where there is none."""
         if self.conversation_id is None:
             self.conversation_id = await self.service.new_conversation()
             if self._model:
                 await self.service.set_conversation_model(self.conversation_id, self._model)
         return self.conversation_id
 
+    # --- parts ------------------------------------------------------------------------------------------------------
     async def _turn(self, text: str) -> None:
         self._console.print()
         view = TerminalView(console=self._console, details=True)
-        await talk(self.service, await self._conversation(), text, view, model=self._model)
+        await talk(self.service, await self.conversation(), text, view, model=self._model)
         self._console.print()
 
     def _toolbar(self) -> str:

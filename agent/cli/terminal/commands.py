@@ -23,6 +23,9 @@ COMMANDS = {
     "conversations": "show the conversations; with a number, switch to that one",
     "model": "show the models; with a name, use it in this conversation",
     "status": "model, conversation, money spent",
+    "limit": "the spending limits; with an amount, this conversation's own for a day; with off, without",
+    "raise": "raise the limit that was reached, for today or this month only",
+    "local": "go on with a model on this computer, which costs nothing",
     "stop": "stop the answer (while it runs: Ctrl+C)",
     "quit": "leave",
 }
@@ -73,6 +76,13 @@ class Commands:
                 await (self._use_model(argument) if argument else self._show_models())
             case "status":
                 await self._status()
+            case "limit":
+                await self._limit(argument)
+            case "raise":
+                for limit in await self._chat.service.spending.raise_limit(self._chat.conversation_id):
+                    self._say(f"The limit is now {money(limit.limit)} {visible(limit.label)}. Ask again.")
+            case "local":
+                await self._use_model(await self._chat.service.local_model())
             case "conversations":
                 await (self._switch(argument) if argument else self._conversations())
             case _:
@@ -97,6 +107,17 @@ class Commands:
     async def _use_model(self, model: str) -> None:
         await self._chat.use_model(model)
         self._say(f"This conversation uses {visible(self._chat.model)} from now on.")
+
+    async def _limit(self, wanted: str) -> None:
+        spending = self._chat.service.spending
+        if wanted:
+            from agent.core.commands import amount
+
+            daily = amount(wanted)
+            await spending.set_conversation_limit(await self._chat.conversation(), daily)
+        for limit in await spending.limits(self._chat.conversation_id):
+            raised = f" (raised by {money(limit.raised)})" if limit.raised else ""
+            self._say(f"{money(limit.spent)} of {money(limit.limit)} {visible(limit.label)}{raised}")
 
     async def _show_models(self) -> None:
         import asyncio
