@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QSizePolicy, QVBoxLayout, QWidget
 
 from agent.events import Failure, TurnStatus
 from desktop.chat.texts import SETTINGS_KINDS
@@ -45,6 +45,8 @@ class FailureCard(Banner):
         line.removeWidget(self.action)
         column = QVBoxLayout()
         column.setSpacing(8)
+        for button in (self.action, self.local):
+            button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         column.addWidget(self.action)
         column.addWidget(self.local)
         line.insertLayout(at, column)

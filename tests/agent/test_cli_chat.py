@@ -131,7 +131,7 @@ def test_ctrl_c_stops_the_turn_and_not_the_program() -> None:
         terminal.type("\r")
         terminal.wait_for("Back again.")
         terminal.wait_for_prompt()
-        assert peer.peer.chats[-1].last_text == "typed meanwhile"
+        assert peer.peer.chats[-1].last_text == "wait for ever\n\ntyped meanwhile"
         terminal.type("half a line\x03")
         terminal.type("\x03")
         terminal.wait_for("Bye.")
