@@ -15,7 +15,8 @@ TrayClawError
 ├── TurnLimitError           a turn ran into its limit of steps or time                    exit 1
 ├── ToolError                a tool failed; its short text goes to the model
 │   ├── ToolArgumentsError   the arguments do not fit the tool's schema
-│   └── EditError            an edit cannot be applied unambiguously
+│   ├── EditError            an edit cannot be applied unambiguously
+│   └── SandboxError         a program cannot be fenced in and was not started
 ├── DownloadError            a model file cannot be downloaded                             exit 4
 ├── BlockedAddressError      an address that no tool may reach
 ├── CronError                a schedule that cannot be understood
@@ -207,6 +208,13 @@ class EditError(ToolError):
     """An edit cannot be applied: nothing to replace, or more than one place."""
 
     kind = "edit"
+
+
+class SandboxError(ToolError):
+    """The fence cannot be put up; the program was not started."""
+
+    kind = "sandbox"
+    title = "The command could not be fenced in"
 
 
 class DownloadError(TrayClawError):

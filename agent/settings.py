@@ -114,10 +114,19 @@ class NetworkSettings(Section):
     """Certificates (PEM) to trust besides those of the system, for a company's proxy or a server of your own."""
 
 
+class FolderSettings(Section):
+    path: str
+    write: bool = False
+
+
 class SafetySettings(Section):
     mode: SafetyMode = "balanced"
     approval_seconds: float = Field(default=600.0, gt=0)
     """A question that nobody answers within this time is denied."""
+    sandbox: Literal["auto", "off"] = "auto"
+    """"off" runs programs without a fence; then every command asks."""
+    folders: tuple[FolderSettings, ...] = ()
+    """Folders besides the workspace: [[safety.folders]] path = "~/Documents", write = false."""
 
 
 class TurnSettings(Section):
@@ -134,6 +143,39 @@ class ToolsSettings(Section):
     """Folder that tools work in; empty for the default (~/TrayClaw)."""
     command_seconds: float = Field(default=120.0, gt=0)
     """Time-out of a command that asks for none."""
+
+
+class WebSettings(Section):
+    search: Literal["ddgs", "brave", "tavily", "searxng"] = "ddgs"
+    """Who is asked by web_search; Brave and Tavily need a key (`trayclaw keys set brave`)."""
+    searxng_url: str = ""
+    """Address of a SearXNG server of your own."""
+
+
+class McpServerSettings(Section):
+    """A server of outside tools: [mcp.NAME]. Either `command` (started here) or `url` (streamable HTTP)."""
+
+    command: str = ""
+    args: tuple[str, ...] = ()
+    env: Mapping[str, str] = Field(default_factory=dict)
+    """Not for keys: write `keyring:NAME` as a value and store the key by `trayclaw keys set NAME`."""
+    url: str = ""
+    headers: Mapping[str, str] = Field(default_factory=dict)
+    """As `env`."""
+    enabled: bool = True
+    network: bool = False
+    """Whether the started program may use the network."""
+    seconds: float = Field(default=60.0, gt=0)
+    """Time-out of one call."""
+
+
+class UndoSettings(Section):
+    file_mb: float = Field(default=50.0, ge=0)
+    """Larger files are not kept for undo; the receipt says so."""
+    total_mb: float = Field(default=1000.0, ge=0)
+    """All that is kept for undo together; the oldest goes first."""
+    days: int = Field(default=30, ge=0)
+    """Older images are removed."""
 
 
 class DesktopSettings(Section):
@@ -157,6 +199,9 @@ class Settings(Section):
     safety: SafetySettings = SafetySettings()
     turn: TurnSettings = TurnSettings()
     tools: ToolsSettings = ToolsSettings()
+    web: WebSettings = WebSettings()
+    mcp: Mapping[str, McpServerSettings] = Field(default_factory=dict)
+    undo: UndoSettings = UndoSettings()
     desktop: DesktopSettings = DesktopSettings()
 
     @field_validator("providers")

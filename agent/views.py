@@ -216,3 +216,77 @@ class TurnRow:
     started_at: float
     seconds: float
     cost_usd: float
+
+
+@dataclass(frozen=True, slots=True)
+class UndoStep:
+    """What undo did, or would do, about one thing. `what` names it ("Report.md", "message to Anna")."""
+
+    what: str
+    outcome: Literal["restored", "removed", "conflict", "not covered", "cannot be taken back", "nothing to do"]
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class UndoReport:
+    """The outcome of an undo. `done` is False when a conflict kept everything as it is."""
+
+    turn_ids: tuple[int, ...]
+    done: bool
+    steps: tuple[UndoStep, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FileChange:
+    """A file in a receipt; paths relative to the workspace where they are inside of it. Sizes in bytes, None: absent."""
+
+    path: str
+    change: Literal["created", "changed", "removed"]
+    before: int | None
+    after: int | None
+    covered: bool
+    """Whether undo can bring it back."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandRun:
+    """A command in a receipt. `sandbox` is the fence it ran behind, empty for none; `exit_code` None: ended by force."""
+
+    command: str
+    exit_code: int | None
+    seconds: float
+    sandbox: str
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Everything a turn did. `sources` are untrusted texts it read; `intact` whether the chain of receipts holds."""
+
+    turn_id: int
+    conversation_id: int
+    status: str
+    started_at: float
+    model: str
+    files: tuple[FileChange, ...]
+    commands: tuple[CommandRun, ...]
+    hosts: tuple[str, ...]
+    messages: tuple[str, ...]
+    sources: tuple[str, ...]
+    denied: tuple[str, ...]
+    gaps: tuple[str, ...]
+    """What undo does not cover, in words."""
+    usage: Usage
+    cost_usd: float
+    undone: bool
+    undoable: bool
+    hash: str
+    intact: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxView:
+    """The fence in force. `name` is empty when there is none; `proof` are the checks that were really made."""
+
+    name: str
+    detail: str
+    proof: tuple[tuple[str, bool], ...] = ()

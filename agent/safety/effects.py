@@ -6,12 +6,15 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Literal
 
+from agent.safety.grants import Rule
 from agent.safety.workspace import Place
 
 _HIDING = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 """Unicode categories of control, format, surrogate, private, unassigned and separator characters."""
 
-EffectKind = Literal["read", "write", "execute"]
+EffectKind = Literal["read", "write", "execute", "fetch", "send", "delegate", "ask", "use"]
+"""Look at files, change files, run a program, read from the web, send to people, start a subagent, ask the person,
+use an outside tool (MCP) whose effect nobody knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +23,9 @@ class Effect:
 
     `summary` is the line on a tool's card, true before and after ("Read Invoices/", "Run ls"), `title` the question of
     an approval ("Run a command?"), `action` all that an approval shows of it. `argv` is the program and its arguments
-    where one is started.
+    where one is started, `network` that it wants to leave the fence that way. `hosts` are those it connects to,
+    `recipients` the people or chats it sends to. `digest` is the hash of content that counts although it is not in the
+    arguments (a script that would run). `always` is the rule that "always" would store; None where there is none.
     """
 
     kind: EffectKind | str
@@ -30,6 +35,11 @@ class Effect:
     title: str = ""
     action: str = ""
     undoable: bool = False
+    network: bool = False
+    hosts: tuple[str, ...] = ()
+    recipients: tuple[str, ...] = ()
+    digest: str = ""
+    always: Rule | None = None
 
 
 def visible(text: str) -> str:

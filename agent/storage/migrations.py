@@ -14,7 +14,7 @@ from agent.errors import StorageError
 if TYPE_CHECKING:
     from sqlite_utils.migrations import Migrations
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 def migrate(connection: sqlite3.Connection) -> None:
@@ -257,5 +257,37 @@ def _migrations() -> Migrations:
             not_null={"usd"},
         )
         db.table("limit_notices").create({"scope": str, "period": str, "at": str}, pk=("scope", "period", "at"))
+
+    @migrations()
+    def m003_hands(db: sqlite_utils.Database) -> None:
+        db.table("approvals").add_column("sources", str, not_null_default="[]")
+        db.table("turns").add_column("sources", str, not_null_default="[]")  # untrusted texts that were read
+        db.table("turns").add_column("undone_at", float)
+        db.table("grants").create(
+            {
+                "id": int,
+                "kind": str,
+                "effect": str,
+                "value": str,
+                "words": str,
+                "conversation_id": int,
+                "created_at": float,
+                "by": str,
+                "used_at": float,
+            },
+            pk="id",
+            not_null={"kind", "effect", "value", "words", "created_at", "by"},
+        )
+        db.table("receipts").create(
+            {"id": int, "turn_id": int, "body": str, "previous": str, "hash": str, "created_at": float},
+            pk="id",
+            not_null={"turn_id", "body", "previous", "hash", "created_at"},
+        )
+        db.table("receipts").create_index(["turn_id"])
+        db.table("pins").create(  # what a person looked at and accepted: a skill, the tools of an MCP server
+            {"kind": str, "name": str, "hash": str, "content": str, "at": float},
+            pk=("kind", "name"),
+            not_null={"hash", "content", "at"},
+        )
 
     return migrations

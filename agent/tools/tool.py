@@ -11,19 +11,26 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from agent.providers.types import ToolSpec
+from agent.providers.types import Image, ToolSpec
 from agent.safety.effects import Effect, EffectKind
+from agent.safety.sandbox import Sandbox
 from agent.safety.workspace import Workspace
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What a tool gives back when plain text is not enough: a failure that the model should read, or notes for the
-    receipt."""
+    receipt.
+
+    `source` names where untrusted text came from ("the web page example.com/a"): the turn is tainted by it, and the
+    model sees the text inside a marked boundary. `images` are shown to models that see.
+    """
 
     text: str
     ok: bool = True
     detail: Mapping[str, Any] = field(default_factory=dict)
+    source: str = ""
+    images: tuple[Image, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +50,8 @@ class ToolContext:
     output: Callable[[str], None] = lambda text: None
     environment: Callable[[], dict[str, str]] = dict
     effect: Effect | None = None
+    sandbox: Sandbox | None = None
+    sender_role: str = "owner"
 
     @property
     def path(self) -> Path:

@@ -1,0 +1,47 @@
+"""The fence around programs that tools start: what the operating system lets them write, read and reach."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """What a program may touch. Everything that is not named here is read-only or hidden.
+
+    `writable` are the workspace and the folders that a person granted for writing, `readable` those granted for reading
+    only. `protected` lie inside of them and are never written (git hooks, own files). `hidden` are not even seen (the
+    home's other content, own data, keyrings). `memory` in bytes, `processes` a number; both for the program as a whole.
+    """
+
+    writable: tuple[Path, ...]
+    readable: tuple[Path, ...] = ()
+    protected: tuple[Path, ...] = ()
+    hidden: tuple[Path, ...] = ()
+    network: bool = False
+    memory: int = 4 << 30
+    processes: int = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """How the program is really started. `options` go to the subprocess call (pass_fds, preexec_fn, creationflags),
+    `close` are descriptors of ours to close once it runs."""
+
+    argv: tuple[str, ...]
+    environment: Mapping[str, str]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    close: tuple[int, ...] = ()
+
+
+class Sandbox(Protocol):
+    """One way to fence programs in. `name` is shown to people ("bubblewrap", "landlock")."""
+
+    name: str
+
+    def launch(self, argv: Sequence[str], *, cwd: Path, environment: Mapping[str, str], fence: Fence) -> Launch:
+        """The command that runs `argv` behind the fence. Blocks on the file system; raises `SandboxError`."""
+        ...
