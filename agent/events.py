@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 TurnStatus = Literal["answered", "stopped", "failed", "refused", "interrupted"]
 ChannelState = Literal["stopped", "connecting", "ready", "degraded", "wrong_token"]
-ApprovalChoice = Literal["allow", "always", "deny"]
+ApprovalChoice = Literal["allow", "conversation", "always", "deny"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,12 @@ class ToolFinished:
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """A question to a person about one exact action. `expires_at` is a Unix time."""
+    """A question to a person about one exact action. `expires_at` is a Unix time.
+
+    `always` and `session` say in words what would be permitted for always or for this conversation; empty: not offered.
+    `sources` are texts that were read before and that the wish may come from, `sandbox` the fence a program would run
+    behind.
+    """
 
     id: str
     conversation_id: int
@@ -110,6 +115,9 @@ class Approval:
     undoable: bool
     always: str
     expires_at: float
+    session: str = ""
+    sources: tuple[str, ...] = ()
+    sandbox: str = ""
 
 
 @dataclass(frozen=True, slots=True)

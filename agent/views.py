@@ -238,7 +238,7 @@ class UndoReport:
 
 @dataclass(frozen=True, slots=True)
 class FileChange:
-    """A file in a receipt; paths relative to the workspace where they are inside of it. Sizes in bytes, None: absent."""
+    """A file in a receipt; paths relative to the workspace where they are inside. Sizes in bytes, None: absent."""
 
     path: str
     change: Literal["created", "changed", "removed"]
@@ -250,7 +250,8 @@ class FileChange:
 
 @dataclass(frozen=True, slots=True)
 class CommandRun:
-    """A command in a receipt. `sandbox` is the fence it ran behind, empty for none; `exit_code` None: ended by force."""
+    """A command in a receipt. `sandbox` is the fence it ran behind, empty for none; `exit_code` None: ended by
+    force."""
 
     command: str
     exit_code: int | None

@@ -66,6 +66,10 @@ class ApprovalDesk:
         conversation_id: int,
         turn_id: int,
         call_id: str,
+        session: str = "",
+        sources: tuple[str, ...] = (),
+        sandbox: str = "",
+        scrub: Callable[[str], str] = str,
     ) -> Answer:
         """Ask and wait. Silence is a no. When the asking task is cancelled the question is withdrawn."""
         seconds = self._seconds()
@@ -75,12 +79,15 @@ class ApprovalDesk:
             turn_id=turn_id,
             call_id=call_id,
             tool=tool,
-            title=effect.title or effect.summary,
-            action=effect.action or effect.summary,
+            title=scrub(effect.title or effect.summary),
+            action=scrub(effect.action or effect.summary),
             reason=reason,
             undoable=effect.undoable,
-            always="",
+            always=scrub(effect.always.words) if effect.always else "",
             expires_at=time.time() + seconds,
+            session=session,
+            sources=sources,
+            sandbox=sandbox,
         )
         await self._on_asked(approval, action_hash)
         question = _Question(approval, asyncio.get_running_loop().create_future())
@@ -103,7 +110,9 @@ class ApprovalDesk:
         question = self._open.get(approval_id)
         if question is None or question.answer.done():
             return False
-        if choice not in ("allow", "deny") and not (choice == "always" and question.approval.always):
+        offered = {"allow": True, "deny": True, "always": bool(question.approval.always)}
+        offered["conversation"] = bool(question.approval.session)
+        if not offered.get(choice):
             return False
         if time.time() > question.approval.expires_at:  # the computer slept: the timer has not run out yet
             question.answer.set_result(Answer("deny", TIMEOUT))

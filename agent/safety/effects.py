@@ -24,8 +24,9 @@ class Effect:
     `summary` is the line on a tool's card, true before and after ("Read Invoices/", "Run ls"), `title` the question of
     an approval ("Run a command?"), `action` all that an approval shows of it. `argv` is the program and its arguments
     where one is started, `network` that it wants to leave the fence that way. `hosts` are those it connects to,
-    `recipients` the people or chats it sends to. `digest` is the hash of content that counts although it is not in the
-    arguments (a script that would run). `always` is the rule that "always" would store; None where there is none.
+    `addresses` the URLs as the model wrote them (none where it has no say in them), `recipients` the people or chats it
+    sends to. `digest` is the hash of content that counts although it is not in the arguments (a script that would run).
+    `always` is the rule that "always" would store, where it is not made of the rest.
     """
 
     kind: EffectKind | str
@@ -37,6 +38,7 @@ class Effect:
     undoable: bool = False
     network: bool = False
     hosts: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
     recipients: tuple[str, ...] = ()
     digest: str = ""
     always: Rule | None = None

@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from agent.errors import ToolError
 
@@ -38,6 +39,10 @@ _GIT_RUNS = re.compile(r"(^|/)(\.git|[^/]+\.git)/(hooks(/|$)|config$|modules/.*/
 _WINDOWS_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(\..*)?", re.IGNORECASE)
 
 
+Access = Literal["", "read", "write"]
+"""What a person allowed for a folder besides the workspace."""
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """A path as a tool call names it, resolved.
@@ -53,6 +58,11 @@ class Place:
     secret: bool = False
     sensitive: bool = False
     full: str = ""
+    access: Access = ""
+
+    def reachable(self, *, write: bool) -> bool:
+        """Whether it lies where tools may work: the workspace, or a folder that a person opened to them."""
+        return self.inside or self.access == "write" or (self.access == "read" and not write)
 
 
 class Workspace:

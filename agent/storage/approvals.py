@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import time
 
@@ -12,7 +13,7 @@ def asked(db: sqlite3.Connection, approval: Approval, action_hash: str) -> None:
     """Note the question before it is shown."""
     db.execute(
         "INSERT INTO approvals (id, conversation_id, turn_id, call_id, action_hash, tool, action, reason, asked_at,"
-        " expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " expires_at, sources) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             approval.id,
             approval.conversation_id,
@@ -24,6 +25,7 @@ def asked(db: sqlite3.Connection, approval: Approval, action_hash: str) -> None:
             approval.reason,
             time.time(),
             approval.expires_at,
+            json.dumps(approval.sources),
         ),
     )
 

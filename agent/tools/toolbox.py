@@ -10,15 +10,20 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from agent.errors import ToolError, TrayClawError
 from agent.events import Event, ToolCalled, ToolFinished
 from agent.providers.types import ToolCall, ToolResult, ToolSpec
 from agent.safety.approvals import TIMEOUT, ApprovalDesk
 from agent.safety.effects import Effect, one_line
+from agent.safety.grants import Rule
 from agent.safety.policy import Decision, PolicyContext, ProposedCall, decide
+from agent.safety.quoting import quote_untrusted
+from agent.safety.rules import session_rule, standing_rule
+from agent.safety.sandbox import Sandbox
+from agent.safety.taint import Taint
 from agent.safety.workspace import Workspace
 from agent.tools.clip import clip
 from agent.tools.environment import child_environment
@@ -36,6 +41,25 @@ RecordBegin = Callable[[str, str, str, str, Mapping[str, Any]], Awaitable[int]]
 RecordEnd = Callable[[int, EffectState, float, Mapping[str, Any]], Awaitable[None]]
 """(effect id, state, seconds, detail)."""
 
+
+class GrantBook(Protocol):
+    """What a person permitted beyond one call."""
+
+    async def valid(self, conversation_id: int) -> tuple[Rule, ...]:
+        """The rules that count in a conversation."""
+        ...
+
+    async def add(self, rule: Rule, conversation_id: int | None, by: str) -> None:
+        """Permit it, everywhere or in one conversation."""
+        ...
+
+    async def used(self, rule: Rule, conversation_id: int) -> None:
+        """Something ran because of it."""
+        ...
+
+
+SIDE_BY_SIDE = ("read", "fetch", "delegate")
+"""Kinds of tools that neighbours of one reply run in parallel."""
 FINISH_SECONDS = 0.8
 """How long a stopped call may take to come to a clean end (Stop has one second)."""
 
@@ -45,7 +69,9 @@ class CallScope:
     """The turn that a call belongs to, and what it may use.
 
     `pause` is entered while a person is asked, so that the wait does not count as the turn's time. `scrub` takes known
-    secrets out of what the model is shown. `output` gets the pieces that a running tool prints (call id, text).
+    secrets out of what the model is shown. `output` gets the pieces that a running tool prints (call id, text). `taint`
+    collects what the turn reads, `grants` knows what a person permitted, `sandbox` fences programs in (None: there is
+    none). `names` limits the tools (a subagent has fewer).
     """
 
     conversation_id: int
@@ -62,6 +88,10 @@ class CallScope:
     pause: Callable[[], AbstractContextManager[Any]] = contextlib.nullcontext
     scrub: Callable[[str], str] = str
     output: Callable[[str, str], None] = lambda call_id, text: None
+    taint: Taint = field(default_factory=Taint)
+    grants: GrantBook | None = None
+    sandbox: Sandbox | None = None
+    names: frozenset[str] | None = None
 
     def context(self, call_id: str) -> ToolContext:
         """What the tool function of one call is given."""
@@ -74,6 +104,8 @@ class CallScope:
             self.max_chars,
             lambda text: self.output(call_id, text),
             child_environment,
+            sandbox=self.sandbox,
+            sender_role=self.sender_role,
         )
 
 
@@ -111,8 +143,8 @@ class Toolbox:
         return Prepared(tool, arguments, effect, _action_hash(tool, arguments, effect, context))
 
     async def run_all(self, calls: Sequence[ToolCall], scope: CallScope) -> list[ToolResult]:
-        """Run the calls of one reply; results in the order of the calls. Neighbours that only read run in parallel,
-        everything else one after the other: a call sees what the calls before it did."""
+        """Run the calls of one reply; results in the order of the calls. Neighbours that only read, and subagents,
+        run in parallel, everything else one after the other: a call sees what the calls before it did."""
         results: list[ToolResult] = []
         for group in self._groups(calls):
             tasks = [asyncio.ensure_future(self.run(call, scope)) for call in group]
@@ -129,7 +161,7 @@ class Toolbox:
         joinable = False
         for call in calls:
             tool = self._tools.get(call.name)
-            reads = tool is None or tool.kind == "read"
+            reads = tool is None or tool.kind in SIDE_BY_SIDE
             if reads and joinable:
                 groups[-1].append(call)
             else:
@@ -167,7 +199,11 @@ class Toolbox:
         finally:
             if outcome is not None:
                 text = clip(scope.scrub(outcome.text), scope.max_chars)
-                result = ToolResult(call.id, call.name, text, outcome.ok)
+                if outcome.source:
+                    source = scope.scrub(outcome.source)
+                    scope.taint.read(source, text)
+                    text = quote_untrusted(text, source)
+                result = ToolResult(call.id, call.name, text, outcome.ok, images=outcome.images)
                 scope.publish(
                     ToolFinished(
                         scope.conversation_id, scope.turn_id, call.id, call.name, result.ok, result.text, seconds
@@ -180,11 +216,15 @@ class Toolbox:
     ) -> tuple[Outcome, float]:
         effect = prepared.effect
         proposed = ProposedCall(prepared.tool.name, prepared.arguments, effect)
-        decision = decide(proposed, PolicyContext(scope.sender_role, scope.mode))
+        rules = await scope.grants.valid(scope.conversation_id) if scope.grants else ()
+        decision = decide(proposed, _policy_context(effect, scope, rules))
         verdict: str = decision.outcome
         refusal, by = f"Denied by the safety policy: {decision.reason}.", "policy"
         if decision.outcome == "ask":
             verdict, by, refusal = await self._ask(prepared, decision, context, scope)
+        elif rules and decision.reason and (rule := standing_rule(effect)) is not None and scope.grants:
+            by = "grant"
+            await scope.grants.used(rule, scope.conversation_id)
         detail: dict[str, Any] = {
             "paths": [str(place.path) for place in effect.places],
             "argv": list(effect.argv),
@@ -194,6 +234,11 @@ class Toolbox:
             "decided_by": by,
             "reason": decision.reason,
             "undoable": effect.undoable,
+            "hosts": list(effect.hosts),
+            "recipients": list(effect.recipients),
+            "sources": list(decision.sources),
+            "sandbox": scope.sandbox.name if effect.kind == "execute" and scope.sandbox else "",
+            "network": effect.network,
         }
         if verdict == "allow" and prepared.tool.before is not None:
             try:
@@ -217,15 +262,23 @@ class Toolbox:
         self, prepared: Prepared, decision: Decision, context: ToolContext, scope: CallScope
     ) -> tuple[str, str, str]:
         """(verdict, who decided, what the model is told about a no)."""
+        effect = prepared.effect
+        standing, session = standing_rule(effect), session_rule(effect, scope.workspace)
+        if scope.grants is None or scope.sender_role != "owner":
+            standing = session = None  # only the owner's own wishes become permissions
         with scope.pause():
             answer = await scope.approvals.ask(
-                prepared.effect,
+                replace(effect, always=standing),
                 tool=prepared.tool.name,
                 action_hash=prepared.action_hash,
                 reason=decision.reason,
                 conversation_id=scope.conversation_id,
                 turn_id=scope.turn_id,
                 call_id=context.call_id,
+                session=scope.scrub(session.words) if session else "",
+                sources=tuple(scope.scrub(source) for source in decision.sources),
+                sandbox=scope.sandbox.name if scope.sandbox and effect.kind == "execute" else "",
+                scrub=scope.scrub,
             )
         if answer.choice == "deny":
             who = "nobody answered in time" if answer.by == TIMEOUT else "the person said no"
@@ -237,6 +290,11 @@ class Toolbox:
             return "failed", answer.by, str(error)
         if _action_hash(prepared.tool, prepared.arguments, now, context) != prepared.action_hash:
             return "deny", "policy", "Denied: what would happen changed while the question was open. Call again."
+        if scope.grants is not None:
+            if answer.choice == "always" and standing is not None:
+                await scope.grants.add(standing, None, answer.by)
+            elif answer.choice == "conversation" and session is not None:
+                await scope.grants.add(session, scope.conversation_id, answer.by)
         return "allow", answer.by, ""
 
     async def _perform(
@@ -290,6 +348,18 @@ async def _settle(task: asyncio.Future[Outcome], tool: Tool) -> Outcome | None:
     return None
 
 
+def _policy_context(effect: Effect, scope: CallScope, rules: tuple[Rule, ...]) -> PolicyContext:
+    return PolicyContext(
+        role=scope.sender_role,
+        mode=scope.mode,
+        taint=tuple(scope.taint.sources),
+        grants=rules,
+        sandboxed=scope.sandbox is not None,
+        background=tuple(scope.taint.background),
+        known_urls=not effect.addresses or scope.taint.knows(effect.addresses),
+    )
+
+
 def _action_hash(tool: Tool, arguments: Mapping[str, Any], effect: Effect, context: ToolContext) -> str:
     """Over everything that makes the action what it is: tool, arguments, resolved places, program, conversation."""
     exact = {
@@ -298,6 +368,10 @@ def _action_hash(tool: Tool, arguments: Mapping[str, Any], effect: Effect, conte
         "kind": effect.kind,
         "places": [str(place.path) for place in effect.places],
         "argv": effect.argv,
+        "network": effect.network,
+        "hosts": effect.hosts,
+        "recipients": effect.recipients,
+        "digest": effect.digest,
         "workspace": str(context.workspace.root),
         "conversation": context.conversation_id,
     }
