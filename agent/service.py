@@ -18,8 +18,11 @@ from agent.core.budget import Budget
 from agent.core.commands import CommandDesk
 from agent.core.compaction import Compactor
 from agent.core.context import Prompt, Transcripts
+from agent.core.grants import Grants
+from agent.core.history import History
 from agent.core.intake import Intake
 from agent.core.lanes import Lanes
+from agent.core.ledger import Ledger
 from agent.core.record import TurnRecorder
 from agent.core.spending import Spending
 from agent.core.titles import Titles
@@ -44,7 +47,9 @@ from agent.providers.model_files import ModelFiles
 from agent.providers.router import Router
 from agent.providers.types import Image, ModelInfo
 from agent.safety.approvals import ApprovalDesk
+from agent.safety.grants import Grant
 from agent.safety.process import hide_environment
+from agent.safety.sandbox.choose import Fences, prove
 from agent.safety.workspace import Workspace
 from agent.settings import Settings, SettingsFile
 from agent.storage import approvals as approval_rows
@@ -59,13 +64,18 @@ from agent.views import (
     PairingRequest,
     Person,
     ProviderView,
+    Receipt,
+    SandboxView,
     TurnRow,
     TurnView,
+    UndoReport,
 )
 
 log = logging.getLogger(__name__)
 
 OWNER_NAME = "You"
+TIDY_SECONDS = 6 * 3600.0
+"""Between looks at what is kept for undo."""
 
 
 class AgentService:
@@ -87,7 +97,7 @@ class AgentService:
         self._file = file
         self._settings = settings
         self._settings_lock = asyncio.Lock()
-        self._workspace: tuple[Path, Workspace] | None = None
+        self._workspace: tuple[tuple[Path, tuple[tuple[Path, bool], ...]], Workspace] | None = None
         self._database = database
         self._instance = instance
         publish = self.events.publish
@@ -95,6 +105,10 @@ class AgentService:
         self._approvals = ApprovalDesk(
             publish, lambda: self._settings.safety.approval_seconds, self._note_question, self._note_decision
         )
+        self._grants = Grants(database, publish)
+        self._fences = Fences()
+        ledger = Ledger(paths.data / "undo", lambda: self._settings.undo)
+        self._history = History(database, ledger, lambda: self.workspace().root, self.busy_conversations)
         self._transcripts = Transcripts(database)
         budget = Budget(database, lambda: self._settings.budget, self._router.price, publish)
         self.spending = Spending(database, budget, lambda: publish(SettingsChanged(("budget",))))
@@ -120,6 +134,9 @@ class AgentService:
             prompt=prompt,
             settings=lambda: self._settings,
             workspace=self.workspace,
+            grants=self._grants,
+            fences=self._fences,
+            ledger=ledger,
             scrub=self.secrets.redactor.scrub_known,
             publish=publish,
         )
@@ -133,6 +150,7 @@ class AgentService:
             self.spending,
             self.local_model,
             self._ask_refused_again,
+            lambda conversation_id: self._history.undo(conversation_id=conversation_id),
         )
         self._intake = Intake(database, self._lanes, desk, instance, publish)
         self._connectors = Connectors(database, self.secrets, lambda: self._settings, self._intake.accept, self.events)
@@ -186,6 +204,7 @@ class AgentService:
                 await service.stop()
                 raise
             service._keep(service._watch.run())
+            service._keep(service._tidy())
         return service
 
     async def stop(self) -> None:
@@ -235,9 +254,10 @@ class AgentService:
         """The folder that tools work in, as the settings name it now."""
         chosen = self._settings.tools.workspace
         root = Path(chosen).expanduser() if chosen else self.paths.workspace
-        if self._workspace is None or self._workspace[0] != root:
+        folders = tuple((Path(folder.path).expanduser(), folder.write) for folder in self._settings.safety.folders)
+        if self._workspace is None or self._workspace[0] != (root, folders):
             own = (self.paths.config, self.paths.data, self.paths.cache)
-            self._workspace = root, Workspace(root, own, but=self.paths.workspace)
+            self._workspace = (root, folders), Workspace(root, own, but=self.paths.workspace, folders=folders)
         return self._workspace[1]
 
     # --- conversations ----------------------------------------------------------------------------------------------
@@ -393,6 +413,26 @@ class AgentService:
         """The first valid answer wins; False when it was decided before, timed out or never existed."""
         return self._approvals.resolve(approval_id, choice, by)
 
+    async def grants(self) -> list[Grant]:
+        """What a person permitted for a conversation or for always, the newest first."""
+        return await self._grants.every()
+
+    async def revoke_grant(self, grant_id: int) -> bool:
+        """Take a permission back; False when there is none."""
+        return await self._grants.revoke(grant_id)
+
+    async def sandbox_state(self, *, with_proof: bool = False) -> SandboxView:
+        """The fence in force; with `with_proof` it is tried out, which takes a second."""
+        sandbox = await self._fences.get(self._settings.safety.sandbox)
+        if sandbox is None:
+            off = self._settings.safety.sandbox == "off"
+            return SandboxView("", "Switched off: every command asks." if off else "None here: every command asks.")
+        proof: tuple[tuple[str, bool], ...] = ()
+        if with_proof:
+            fence = await asyncio.to_thread(self.workspace().fence)
+            proof = await asyncio.to_thread(prove, sandbox, fence, Path.home())
+        return SandboxView(sandbox.name, "Programs are fenced in by the operating system.", proof)
+
     # --- models -----------------------------------------------------------------------------------------------------
     async def providers(self) -> list[ProviderView]:
         """The catalogue and the person's own providers; those with a key first."""
@@ -496,12 +536,26 @@ class AgentService:
             raise UsageError(f"There is no turn {turn_id}.", hint="See `trayclaw turns list`.")
         return view, await self._database.read(lambda db: effects.of_turn(db, turn_id))
 
+    async def receipt(self, turn_id: int) -> Receipt:
+        """Everything a turn did, in order. Raises `UsageError` when it does not exist."""
+        return await self._history.receipt(turn_id)
+
+    async def undo(self, turn_id: int | None = None, *, rewind: bool = False, dry_run: bool = False) -> UndoReport:
+        """Take back what a turn did to files, by default the last one that did something; `rewind`: and every later one
+        of its conversation. With a conflict nothing is touched. Raises `UsageError`."""
+        return await self._history.undo(turn_id, rewind=rewind, dry_run=dry_run)
+
     # --- inside -----------------------------------------------------------------------------------------------------
     async def _note_question(self, approval: Approval, action_hash: str) -> None:
         await self._database.write(lambda db: approval_rows.asked(db, approval, action_hash))
 
     async def _note_decision(self, approval_id: str, choice: ApprovalChoice, by: str) -> None:
         await self._database.write(lambda db: approval_rows.decided(db, approval_id, choice, by))
+
+    async def _tidy(self) -> None:
+        while True:
+            await asyncio.to_thread(self._history.ledger.tidy)
+            await asyncio.sleep(TIDY_SECONDS)
 
     def _keep(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -17,6 +17,7 @@ SINGLE = {
     "toggle": "agent.cli.window",
     "quit": "agent.cli.window",
     "models": "agent.cli.models",
+    "undo": "agent.cli.undo",
     "usage": "agent.cli.usage",
     "doctor": "agent.cli.doctor",
     "smoke": "agent.cli.hidden",
@@ -31,12 +32,13 @@ GROUPS = {
     "pair": "agent.cli.pair",
     "conversations": "agent.cli.conversations",
     "turns": "agent.cli.turns",
+    "grants": "agent.cli.grants",
 }
 """Nouns with commands of their own; the module holds `group() -> typer.Typer`."""
 
 ORDER = (
     *("ask", "chat", "serve", "toggle", "quit", "config", "keys", "models", "channels", "pair"),
-    *("conversations", "turns", "usage", "doctor", "smoke"),
+    *("conversations", "turns", "undo", "grants", "usage", "doctor", "smoke"),
 )
 
 

@@ -1,4 +1,4 @@
-"""The words that every channel understands without a model: /new /stop /model /status /limit /raise /local /help."""
+"""The words that every channel understands without a model: /new, /stop, /model, /undo and the others of `HELP`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from agent.core.spending import Spending
 from agent.errors import PolicyRefusedError, UsageError
 from agent.storage import conversations
 from agent.storage.database import Database
-from agent.views import LimitView
+from agent.views import LimitView, UndoReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +33,12 @@ class CommandDesk:
     spending: Spending
     local_model: Callable[[], Awaitable[str]]
     ask_again: Callable[[int], Awaitable[bool]]
+    undo: Callable[[int], Awaitable[UndoReport]]
 
     async def answer(self, conversation_id: int, command: Command, role: Role) -> str:
         """Do it, and say what was done in Markdown. Raises `RefusedError` for what only an owner may do."""
+        if command.name == "undo" and role != "owner":
+            raise PolicyRefusedError("Only the owner may undo what was done.", hint="Ask them.")
         spends = command.name == "raise" or (command.name == "limit" and command.argument)
         if spends and role != "owner":
             raise PolicyRefusedError(
@@ -54,6 +57,8 @@ class CommandDesk:
                 return f"This conversation now uses `{chosen}`, which costs nothing." + await self._again(
                     conversation_id
                 )
+            case "undo":
+                return undone(await self.undo(conversation_id))
             case "new":
                 await self.stop(conversation_id)
                 await self.database.write(lambda db: conversations.start_afresh(db, conversation_id))
@@ -96,9 +101,10 @@ HELP = """\
 - `/limit`: the spending limits; `/limit 2` gives this conversation $2 a day, `/limit off` takes that away
 - `/raise`: raise the limit that was reached, for today or this month only
 - `/local`: go on with a model on the computer, which costs nothing
+- `/undo`: take back what the last turn here did to files
 - `/help`: this list"""
 
-_NAMES = ("new", "stop", "model", "status", "limit", "raise", "local", "help", "start")
+_NAMES = ("new", "stop", "model", "status", "limit", "raise", "local", "undo", "help", "start")
 
 
 def amount(text: str) -> float | None:
@@ -113,6 +119,13 @@ def amount(text: str) -> float | None:
         hint = "Write `/limit 2.50` or `/limit off`."
         raise UsageError(f"“{text}” is no amount.", title="That is no amount", hint=hint)
     return usd
+
+
+def undone(report: UndoReport) -> str:
+    """What came of an undo, in Markdown."""
+    head = "Undone:" if report.done else "Nothing was touched, for this has changed since:"
+    lines = [f"- `{step.what}`: {step.outcome}{f' ({step.detail})' if step.detail else ''}" for step in report.steps]
+    return "\n".join([head, *lines[:40]])
 
 
 def _raised(limit: LimitView) -> str:

@@ -21,8 +21,9 @@ from agent.core.unbroken import unbroken
 from agent.errors import BudgetExceededError, StorageError, TrayClawError, UsageError
 from agent.events import Event, Failure, TurnFinished, TurnNotice, TurnStarted, TurnStatus
 from agent.providers.types import NOTHING, Message, Usage, assistant
+from agent.safety.taint import Taint
 from agent.settings import Settings
-from agent.storage import conversations, effects, inbox, messages, outbox, turns, usage
+from agent.storage import conversations, effects, inbox, messages, outbox, receipts, turns, usage
 from agent.storage.conversations import LOCAL
 from agent.storage.database import Database, foreign_changes
 from agent.storage.inbox import Waiting
@@ -78,6 +79,7 @@ class Turn:
     answered_by: str = ""
     usage: Usage = NOTHING
     cost_usd: float = 0.0
+    taint: Taint = field(default_factory=Taint)
 
 
 @dataclass(slots=True)
@@ -100,24 +102,27 @@ class TurnRecorder:
     async def _begin(self, item: Waiting) -> Turn | None:
         default = self.settings().model.default
 
-        def begin(db: Connection) -> tuple[int, str, int] | None:
+        def begin(db: Connection) -> tuple[int, str, int, list[str]] | None:
             conversation = conversations.get(db, item.conversation_id)
             if conversation is None or not inbox.claim(db, item.id, self.owner):
                 return None
             model = item.model or conversation.model or default
             turn_id = turns.begin(db, item.conversation_id, item.id, model)
             messages.append(db, item.conversation_id, turn_id, [item.message])
-            return turn_id, model, foreign_changes(db)
+            return turn_id, model, foreign_changes(db), turns.earlier_sources(db, item.conversation_id, turn_id)
 
         begun = await self.database.write(begin)
         if begun is None:
             return None
-        turn_id, model, changes = begun
+        turn_id, model, changes, earlier = begun
         if self.transcripts.notice(changes):
             self.budget.forget()
         self.transcripts.append(item.conversation_id, [item.message])
         self.publish(TurnStarted(item.conversation_id, turn_id, model, item.id))
-        return Turn(turn_id, item, model, time.monotonic(), Clock(self.settings().turn.max_seconds))
+        turn = Turn(turn_id, item, model, time.monotonic(), Clock(self.settings().turn.max_seconds))
+        turn.taint.background.extend(earlier)
+        turn.taint.saw(item.message.text)
+        return turn
 
     async def save(self, turn: Turn) -> None:
         """Commit a step before its tools run; a stop that comes meanwhile counts after it."""
@@ -204,6 +209,10 @@ class TurnRecorder:
                 cut_off = cutoff.results(messages.of_turns(db, [turn.id])[turn.id], receipt)
                 messages.append(db, item.conversation_id, turn.id, cut_off)
             turns.finish(db, turn.id, status, model=turn.answered_by or None, seconds=seconds, failure=failure)
+            turns.set_sources(db, turn.id, turn.taint.sources)
+            model = turn.answered_by or turn.model
+            sealed = receipts.body(turn.id, status, model, turn.taint.sources, receipt, turn.cost_usd)
+            receipts.append(db, turn.id, sealed)
             inbox.finish(db, item.id)
             if turn.answer:
                 conversations.touch(db, item.conversation_id, turn.answer)

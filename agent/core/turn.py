@@ -13,6 +13,8 @@ from agent.core import context
 from agent.core.budget import Budget
 from agent.core.compaction import Compactor
 from agent.core.context import Prompt
+from agent.core.grants import Grants
+from agent.core.ledger import Ledger
 from agent.core.record import Turn, TurnRecorder, describe
 from agent.core.unbroken import unbroken
 from agent.errors import ProviderError, TrayClawError, TurnLimitError
@@ -20,6 +22,7 @@ from agent.events import Event, Failure, TurnNotice, TurnReasoning, TurnStatus, 
 from agent.providers.router import Router
 from agent.providers.types import Completion, Finished, Notice, ReasoningDelta, TextDelta, tool_result
 from agent.safety.approvals import ApprovalDesk
+from agent.safety.sandbox.choose import Fences
 from agent.safety.workspace import Workspace
 from agent.settings import Settings
 from agent.storage.inbox import Waiting
@@ -41,6 +44,9 @@ class TurnRunner:
     prompt: Prompt
     settings: Callable[[], Settings]
     workspace: Callable[[], Workspace]
+    grants: Grants
+    fences: Fences
+    ledger: Ledger
     scrub: Callable[[str], str]
     publish: Callable[[Event], None]
 
@@ -84,6 +90,7 @@ class TurnRunner:
 
     async def _think_and_act(self, turn: Turn) -> None:
         """Ask the model, run the tools it wants, show it the results, until it answers."""
+        scope = await self._scope(turn)
         for _ in range(self.settings().turn.max_steps):
             completion = await self._ask(turn)
             turn.added.append(completion.message())
@@ -94,7 +101,7 @@ class TurnRunner:
                     raise _nothing_said(completion)
                 return
             await self.recorder.save(turn)
-            results = await self.toolbox.run_all(completion.tool_calls, self._scope(turn))
+            results = await self.toolbox.run_all(completion.tool_calls, scope)
             turn.added.extend(tool_result(result) for result in results)
         steps = self.settings().turn.max_steps
         raise TurnLimitError(
@@ -127,7 +134,7 @@ class TurnRunner:
                     return event.completion
         raise ProviderError("bad_response", "The answer broke off.", retryable=True, hint="Ask again.")
 
-    def _scope(self, turn: Turn) -> CallScope:
+    async def _scope(self, turn: Turn) -> CallScope:
         """What the tools of a turn may use."""
         settings = self.settings()
         return CallScope(
@@ -144,6 +151,10 @@ class TurnRunner:
             max_chars=settings.turn.tool_output_chars,
             pause=turn.clock.paused,
             scrub=self.scrub,
+            taint=turn.taint,
+            grants=self.grants,
+            ledger=self.ledger,
+            sandbox=await self.fences.get(settings.safety.sandbox),
         )
 
 

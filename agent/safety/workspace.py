@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from agent.errors import ToolError
+from agent.safety.sandbox import Fence
 
 # fmt: off
 _SECRETS = (
@@ -66,17 +67,26 @@ class Place:
 
 
 class Workspace:
-    """The folder that tools work in. `own` are TrayClaw's folders: config, data, cache.
+    """The folder that tools work in. `own` are TrayClaw's folders: config, data, cache. `folders` are those that a
+    person opened besides, and whether for writing.
 
     `but` is the default workspace, which no rule of `own` covers: with `TRAYCLAW_HOME` it lies beside the database.
     """
 
     def __init__(
-        self, root: Path, own: Iterable[Path] = (), *, but: Path | None = None, home: Path | None = None
+        self,
+        root: Path,
+        own: Iterable[Path] = (),
+        *,
+        but: Path | None = None,
+        home: Path | None = None,
+        folders: Iterable[tuple[Path, bool]] = (),
     ) -> None:
         self.root = Path(os.path.realpath(root))
         self._home = Path(os.path.realpath(home or Path.home()))
-        self._own = tuple(_folded(Path(os.path.realpath(folder))) for folder in own)
+        self.folders = tuple((Path(os.path.realpath(folder)), write) for folder, write in folders)
+        self._own_folders = tuple(dict.fromkeys(Path(os.path.realpath(folder)) for folder in own))
+        self._own = tuple(_folded(folder) for folder in self._own_folders)
         self._not_own = () if but is None else (_folded(Path(os.path.realpath(but))),)
         self._secrets = tuple(_folded(self._home / name) for name in _SECRETS)
         self._startup = tuple(_folded(self._home / name) for name in _STARTUP)
@@ -92,7 +102,27 @@ class Workspace:
         inside = path == self.root or self.root in path.parents
         reason, secret = self._protection(path)
         sensitive = bool(_SENSITIVE.fullmatch(path.name))
-        return Place(path, self._shown(path), inside, reason, secret, sensitive, self._full(path))
+        return Place(
+            path,
+            self._shown(path),
+            inside,
+            reason,
+            secret,
+            sensitive,
+            self._full(path),
+            "" if inside else self._access(path),
+        )
+
+    def _access(self, path: Path) -> Access:
+        found = [write for folder, write in self.folders if path == folder or folder in path.parents]
+        return ("write" if any(found) else "read") if found else ""
+
+    def fence(self, *, network: bool = False) -> Fence:
+        """What programs may touch; blocks on the file system."""
+        writable = (self.root, *(folder for folder, write in self.folders if write))
+        readable = tuple(folder for folder, write in self.folders if not write)
+        protected = tuple(path for folder in writable for path in run_by_git(folder))
+        return Fence(writable, readable, protected, self._own_folders, network)
 
     def _absolute(self, text: str) -> Path:
         if not text or "\0" in text:
@@ -134,6 +164,29 @@ class Workspace:
 
     def _full(self, path: Path) -> str:
         return "~/" + path.relative_to(self._home).as_posix() if self._home in path.parents else str(path)
+
+
+_DEEPEST, _MOST_FOLDERS = 5, 5_000
+_NO_REPOSITORIES = frozenset(("node_modules", "__pycache__", ".venv", "venv", ".tox", ".cache"))
+
+
+def run_by_git(folder: Path) -> Iterator[Path]:
+    """Hooks and configuration of the git repositories in a folder, as deep as people keep them. Blocks."""
+    waiting, seen = [(folder, 0)], 0
+    while waiting and seen < _MOST_FOLDERS:
+        current, depth = waiting.pop()
+        seen += 1
+        try:
+            with os.scandir(current) as entries:
+                names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+        except OSError:
+            continue
+        for name in names:
+            if name.lower() == ".git" or name.lower().endswith(".git"):
+                inside = current / name
+                yield from (inside / part for part in ("hooks", "config") if (inside / part).exists())
+            elif depth < _DEEPEST and name not in _NO_REPOSITORIES:
+                waiting.append((current / name, depth + 1))
 
 
 def _folded(path: Path) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from dataclasses import asdict
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 
 from agent.events import Failure, TurnStatus
 from agent.providers.types import NOTHING, Message, Reasoning, Text, ToolCall, ToolResult
@@ -48,6 +49,72 @@ def finish(
         "UPDATE turns SET status = ?, model = COALESCE(?, model), seconds = ?, failure = ? WHERE id = ?",
         (status, model, seconds, json.dumps(asdict(failure)) if failure else None, turn_id),
     )
+
+
+def set_sources(db: sqlite3.Connection, turn_id: int, sources: list[str]) -> None:
+    """Note which untrusted texts it read."""
+    if sources:
+        db.execute("UPDATE turns SET sources = ? WHERE id = ?", (json.dumps(sources), turn_id))
+
+
+def earlier_sources(db: sqlite3.Connection, conversation_id: int, turn_id: int) -> list[str]:
+    """The untrusted texts that earlier turns read and that a model may still be shown: those since /new."""
+    rows = db.execute(
+        "SELECT DISTINCT t.sources FROM turns t JOIN conversations c ON c.id = t.conversation_id"
+        " WHERE t.conversation_id = ? AND t.id < ? AND t.sources != '[]'"
+        " AND EXISTS (SELECT 1 FROM messages m WHERE m.turn_id = t.id AND m.id >= c.context_from)"
+        " ORDER BY t.id DESC LIMIT 50",
+        (conversation_id, turn_id),
+    )
+    found = [f"{source} (read earlier)" for row in rows for source in json.loads(row["sources"])]
+    return list(dict.fromkeys(found))[:20]
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What is known of a turn besides its messages."""
+
+    conversation_id: int
+    started_at: float
+    sources: tuple[str, ...]
+    undone: bool
+
+
+def marks(db: sqlite3.Connection, turn_id: int) -> Marks | None:
+    """Of one turn; None when it does not exist."""
+    row = db.execute("SELECT * FROM turns WHERE id = ?", (turn_id,)).fetchone()
+    if row is None:
+        return None
+    sources = tuple(json.loads(row["sources"]))
+    return Marks(row["conversation_id"], row["started_at"], sources, row["undone_at"] is not None)
+
+
+def to_undo(
+    db: sqlite3.Connection, turn_id: int | None, conversation_id: int | None, *, rewind: bool
+) -> list[tuple[int, int]]:
+    """(turn, conversation) of what an undo is about, the newest first: the turn, or with `rewind` it and all after it
+    in its conversation; without a turn the last one that acted. Only those that acted and are not undone."""
+    acted = (
+        "SELECT t.id, t.conversation_id FROM turns t WHERE t.undone_at IS NULL AND t.status != 'running' AND EXISTS"
+        " (SELECT 1 FROM effects e WHERE e.turn_id = t.id AND e.state != 'denied'"
+        " AND e.kind IN ('write', 'execute', 'send', 'use'))"
+    )
+    if turn_id is None:
+        row = db.execute(
+            acted + " AND (:c IS NULL OR t.conversation_id = :c) ORDER BY t.id DESC LIMIT 1", {"c": conversation_id}
+        ).fetchone()
+        return [(row[0], row[1])] if row else []
+    if not rewind:
+        return [tuple(row) for row in db.execute(acted + " AND t.id = ?", (turn_id,))]
+    later = " AND t.id >= :id AND t.conversation_id = (SELECT conversation_id FROM turns WHERE id = :id)"
+    rows = db.execute(acted + later + " ORDER BY t.id DESC", {"id": turn_id})
+    return [tuple(row) for row in rows]
+
+
+def mark_undone(db: sqlite3.Connection, turn_ids: Iterable[int]) -> None:
+    """Note that what they did was taken back."""
+    now = time.time()
+    db.executemany("UPDATE turns SET undone_at = ? WHERE id = ?", [(now, turn_id) for turn_id in turn_ids])
 
 
 def is_running(db: sqlite3.Connection, turn_id: int, inbox_id: int) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,7 @@ def _describe_write(context: ToolContext, path: str, text: str) -> Effect:
         "write",
         f"{verb} {place.shown}",
         (place,),
+        undoable=True,
         title=f"{verb} a file?",
         action=f"{verb} {visible(place.full)} with this text ({len(text):,} characters):\n\n"
         + clip(visible(text), SHOWN_CHARS),
@@ -63,13 +64,10 @@ def _describe_edit(context: ToolContext, path: str, old: str, new: str, replace_
         "write",
         f"Edit {place.shown}",
         (place,),
+        undoable=True,
         title="Change a file?",
         action=f"Edit {visible(place.full)}{everywhere}:\n{clip(removed, SHOWN_CHARS)}{clip(added, SHOWN_CHARS)}",
     )
-
-
-def _before(context: ToolContext, **_: Any) -> Mapping[str, Any]:
-    return textfile.before_image(context.path)
 
 
 @tool("read", _reading("Read"), also=_PATH_NAMES)
@@ -104,7 +102,7 @@ def read_file(context: ToolContext, path: str, offset: int = 1, limit: int = 200
     return "\n".join(shown)
 
 
-@tool("write", _describe_write, before=_before, also=_PATH_NAMES | {"content": "text", "contents": "text"})
+@tool("write", _describe_write, also=_PATH_NAMES | {"content": "text", "contents": "text"})
 def write_file(context: ToolContext, path: str, text: str) -> Outcome:
     """Create a file or replace all of its content. To change a part, use edit_file.
 
@@ -115,7 +113,7 @@ def write_file(context: ToolContext, path: str, text: str) -> Outcome:
     return _written(context.path, text.encode("utf-8"), f"Wrote {len(text):,} characters to {context.path.name}.")
 
 
-@tool("write", _describe_edit, before=_before, also=_PATH_NAMES | _EDIT_NAMES)
+@tool("write", _describe_edit, also=_PATH_NAMES | _EDIT_NAMES)
 def edit_file(context: ToolContext, path: str, old: str, new: str, replace_all: bool = False) -> Outcome:
     """Replace one passage of a text file. Read the file first.
 

@@ -6,6 +6,7 @@ import asyncio
 import codecs
 import contextlib
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -14,8 +15,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+MARK = "TRAYCLAW_RUN"
+"""In the environment of everything that a program starts: by it strays are found."""
 GRACE_SECONDS = 0.4
 """Between SIGTERM and SIGKILL: together with the rest, a stop stays below one second."""
 DRAIN_SECONDS = 0.3
@@ -38,21 +42,26 @@ async def run(
     environment: Mapping[str, str],
     seconds: float,
     output: Callable[[str], None],
+    options: Mapping[str, Any] = MappingProxyType({}),
 ) -> Ended:
     """Run a program with no input; its output and errors, decoded as UTF-8, go to `output` as they come.
 
-    Nothing of its group outlives the call, whether it ends, times out or is cancelled. Raises `OSError`.
+    Nothing of it outlives the call, whether it ends, times out or is cancelled: neither its group nor, on Linux, what
+    left the group. `options` are those of a fence. Raises `OSError`.
     """
+    mark = secrets.token_hex(8)
     started = time.monotonic()
-    transport, program = await asyncio.get_running_loop().subprocess_exec(
+    start: Callable[..., Any] = asyncio.get_running_loop().subprocess_exec
+    transport, program = await start(
         lambda: _Program(output),
         *argv,
         cwd=cwd,
-        env=dict(environment),
+        env={**environment, MARK: mark},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         **_own_group(),
+        **options,
     )
     try:
         try:
@@ -66,7 +75,7 @@ async def run(
         return Ended(transport.get_returncode(), time.monotonic() - started, not silent)
     finally:
         # Also after an ordinary end: what the program left running in the background ends with the call.
-        await asyncio.shield(_clean_up(transport, program))
+        await asyncio.shield(_clean_up(transport, program, mark))
 
 
 class _Program(asyncio.SubprocessProtocol):
@@ -113,9 +122,28 @@ async def _drained(program: _Program) -> bool:
     return program.silent.is_set()
 
 
-async def _clean_up(transport: asyncio.SubprocessTransport, program: _Program) -> None:
+async def _clean_up(transport: asyncio.SubprocessTransport, program: _Program, mark: str) -> None:
     await _end_group(transport, program)
+    await asyncio.to_thread(_end_strays, f"{MARK}={mark}".encode())
     transport.close()
+
+
+def _end_strays(mark: bytes) -> None:
+    """End what left the group (setsid, daemons): it still carries the mark in its environment. Twice, for a stray may
+    have started another meanwhile."""
+    if not sys.platform.startswith("linux"):
+        return
+    for _ in range(2):
+        found = False
+        for name in os.listdir("/proc"):  # noqa: PTH208 - hundreds of names, no paths needed
+            if not name.isdigit():
+                continue
+            with contextlib.suppress(OSError):
+                if mark in Path("/proc", name, "environ").read_bytes():
+                    os.kill(int(name), signal.SIGKILL)
+                    found = True
+        if not found:
+            return
 
 
 async def _end_group(transport: asyncio.SubprocessTransport, program: _Program) -> None:

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import codecs
 import contextlib
-import hashlib
 import os
 import stat
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from agent.errors import ToolError
 
 LARGEST = 20_000_000
 """Bytes that are read into memory at most."""
-LARGEST_IMAGE = 64_000
-"""Bytes of a before-image that a receipt keeps."""
 
 _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 
@@ -106,24 +101,6 @@ def replace(path: Path, data: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-
-
-def before_image(path: Path) -> Mapping[str, Any]:
-    """What is needed to undo or to notice that somebody else changed the file: hash, size, mode, text if small."""
-    try:
-        data = read_bytes(path)
-    except FileNotFoundError:
-        return {"existed": False}
-    image: dict[str, Any] = {
-        "existed": True,
-        "before_size": len(data),
-        "before_sha256": hashlib.sha256(data).hexdigest(),
-        "before_mode": stat.S_IMODE(path.stat().st_mode),
-    }
-    if len(data) <= LARGEST_IMAGE:
-        with contextlib.suppress(UnicodeDecodeError):
-            image["before"] = data.decode("utf-8")
-    return image
 
 
 def _umask() -> int:

@@ -64,9 +64,6 @@ class ToolContext:
 Describe = Callable[..., Effect]
 """Called with the context and the arguments, in a thread, before anything happens. Raises `ToolError`."""
 
-Before = Callable[..., Mapping[str, Any]]
-"""Called like the tool right before it; what it returns is committed to the receipt first (a before-image)."""
-
 
 @dataclass(frozen=True)
 class Tool:
@@ -79,7 +76,6 @@ class Tool:
     function: Callable[..., Any]
     kind: EffectKind
     describe: Describe
-    before: Before | None = None
     seconds: float | None = 60.0
     also: Mapping[str, str] = field(default_factory=dict)
 
@@ -111,7 +107,6 @@ def tool(
     kind: EffectKind,
     describe: Describe,
     *,
-    before: Before | None = None,
     seconds: float | None = 60.0,
     also: Mapping[str, str] = MappingProxyType({}),
 ) -> Callable[[Callable[..., Any]], Tool]:
@@ -121,6 +116,6 @@ def tool(
     """
 
     def make(function: Callable[..., Any]) -> Tool:
-        return Tool(function, kind, describe, before, seconds, also)
+        return Tool(function, kind, describe, seconds, also)
 
     return make

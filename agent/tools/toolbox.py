@@ -58,6 +58,18 @@ class GrantBook(Protocol):
         ...
 
 
+class EffectLedger(Protocol):
+    """Notes what effects do to files. Methods block."""
+
+    def before(self, effect: Effect, workspace: Workspace) -> Any:
+        """Right before an effect. Raises `OSError` when it could not be undone for lack of space."""
+        ...
+
+    def after(self, snapshot: Any) -> dict[str, Any]:
+        """Right after it: for the receipt."""
+        ...
+
+
 SIDE_BY_SIDE = ("read", "fetch", "delegate")
 """Kinds of tools that neighbours of one reply run in parallel."""
 FINISH_SECONDS = 0.8
@@ -91,6 +103,7 @@ class CallScope:
     taint: Taint = field(default_factory=Taint)
     grants: GrantBook | None = None
     sandbox: Sandbox | None = None
+    ledger: EffectLedger | None = None
     names: frozenset[str] | None = None
 
     def context(self, call_id: str) -> ToolContext:
@@ -240,10 +253,12 @@ class Toolbox:
             "sandbox": scope.sandbox.name if effect.kind == "execute" and scope.sandbox else "",
             "network": effect.network,
         }
-        if verdict == "allow" and prepared.tool.before is not None:
+        snapshot: Any = None
+        if verdict == "allow" and scope.ledger is not None and effect.kind in ("write", "execute"):
             try:
-                detail |= await asyncio.to_thread(prepared.tool.before, context, **prepared.arguments)
-            except (ToolError, OSError) as error:
+                snapshot = await asyncio.to_thread(scope.ledger.before, effect, scope.workspace)
+                detail |= snapshot.as_json()
+            except OSError as error:
                 verdict, refusal = "failed", _words(error)
         effect_id = await scope.record_begin(
             context.call_id,
@@ -256,7 +271,7 @@ class Toolbox:
             state: EffectState = "failed" if verdict == "failed" else "denied"
             await scope.record_end(effect_id, state, 0.0, {"text": one_line(refusal, 300)})
             return Outcome(refusal, ok=False), 0.0
-        return await self._perform(prepared, context, scope, effect_id)
+        return await self._perform(prepared, context, scope, effect_id, snapshot)
 
     async def _ask(
         self, prepared: Prepared, decision: Decision, context: ToolContext, scope: CallScope
@@ -298,7 +313,7 @@ class Toolbox:
         return "allow", answer.by, ""
 
     async def _perform(
-        self, prepared: Prepared, context: ToolContext, scope: CallScope, effect_id: int
+        self, prepared: Prepared, context: ToolContext, scope: CallScope, effect_id: int, snapshot: Any
     ) -> tuple[Outcome, float]:
         started = time.monotonic()
         task = asyncio.ensure_future(_call(prepared.tool, context, prepared.arguments))
@@ -312,14 +327,27 @@ class Toolbox:
             finished = await _settle(task, prepared.tool)
             ok = finished is not None and finished.ok
             detail = {"stopped": True, **(dict(finished.detail) if finished else {})}
-            await asyncio.shield(
-                scope.record_end(effect_id, "done" if ok else "failed", time.monotonic() - started, detail)
-            )
+
+            async def put_down() -> None:
+                what = detail | await _changed(scope, snapshot)
+                await scope.record_end(effect_id, "done" if ok else "failed", time.monotonic() - started, what)
+
+            await asyncio.shield(put_down())
             raise
         seconds = time.monotonic() - started
-        note = {**outcome.detail, "text": one_line(outcome.text, 300)}
+        note = {**outcome.detail, "text": one_line(outcome.text, 300), **await _changed(scope, snapshot)}
         await scope.record_end(effect_id, "done" if outcome.ok else "failed", seconds, _scrubbed(note, scope.scrub))
         return outcome, seconds
+
+
+async def _changed(scope: CallScope, snapshot: Any) -> dict[str, Any]:
+    """What an effect did to files."""
+    if snapshot is None or scope.ledger is None:
+        return {}
+    try:
+        return await asyncio.to_thread(scope.ledger.after, snapshot)
+    except OSError as error:
+        return {"gap": f"what changed could not be noted: {_words(error)}"}
 
 
 async def _call(tool: Tool, context: ToolContext, arguments: Mapping[str, Any]) -> Outcome:
@@ -386,7 +414,7 @@ def _words(error: BaseException) -> str:
 
 
 def _scrubbed(detail: Mapping[str, Any], scrub: Callable[[str], str]) -> dict[str, Any]:
-    """Receipts are stored: no secret may be in them. A before-image with a secret is left out, not falsified."""
+    """Receipts are stored: no secret may be in them."""
 
     def clean(value: Any) -> Any:
         if isinstance(value, str):
@@ -396,6 +424,4 @@ def _scrubbed(detail: Mapping[str, Any], scrub: Callable[[str], str]) -> dict[st
         return [clean(entry) for entry in value] if isinstance(value, (list, tuple)) else value
 
     cleaned: dict[str, Any] = clean(detail)
-    if "before" in detail and cleaned["before"] != detail["before"]:
-        del cleaned["before"]
     return cleaned

@@ -26,7 +26,9 @@ def workspace() -> Path:
 def runs_a_command(request: Request) -> Answer:
     if request.messages[-1]["role"] == "tool":
         return Reply(f"It said: {request.last_text}")
-    return Reply("I will look.", calls=[Call("run_command", {"command": "echo made > made.txt"}, "call_1")])
+    return Reply(
+        "I will look.", calls=[Call("run_command", {"command": "echo made > made.txt", "network": True}, "call_1")]
+    )
 
 
 def test_the_answer_is_plain_text_in_a_pipe() -> None:
@@ -91,7 +93,7 @@ def test_without_a_person_a_command_is_denied_and_the_model_is_told() -> None:
         "event": "tool_call",
         "id": "call_1",
         "name": "run_command",
-        "arguments": {"command": "echo made > made.txt"},
+        "arguments": {"command": "echo made > made.txt", "network": True},
     }
     assert approval == {"event": "approval", "id": "call_1", "decision": "deny"}
     assert (result["id"], result["ok"]) == ("call_1", False)

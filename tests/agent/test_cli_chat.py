@@ -24,7 +24,9 @@ def home() -> Path:
 def runs_a_command(request: Request) -> Answer:
     if request.messages[-1]["role"] == "tool":
         return Reply("Understood.")
-    return Reply("I will run it.", calls=[Call("run_command", {"command": "echo made > made.txt"}, "call_1")])
+    return Reply(
+        "I will run it.", calls=[Call("run_command", {"command": "echo made > made.txt", "network": True}, "call_1")]
+    )
 
 
 def test_a_conversation_with_footer_history_and_a_clean_end() -> None:

@@ -65,21 +65,17 @@ async def test_writing_keeps_the_mode_and_notes_what_was_there(desk):
         assert stat.S_IMODE(path.stat().st_mode) == 0o750
     assert [entry.name for entry in desk.folder.iterdir()] == ["run.sh"]
     effect = desk.effects[0]
-    assert effect["state"] == "done" and effect["detail"]["before"] == "old\n" and effect["detail"]["existed"]
+    (change,) = effect["detail"]["changes"]
+    assert effect["state"] == "done" and (change["before"]["size"], change["after"]["size"]) == (4, 4)
     assert desk.questions[0].title == "Replace a file?" and "new\n" in desk.questions[0].action
 
 
 async def test_a_new_file_gets_its_folders(desk):
     assert (await desk.call("write_file", path="a/b/c.txt", text="x")).ok
     assert (desk.folder / "a/b/c.txt").read_text() == "x"
-    assert desk.effects[0]["detail"]["existed"] is False
-
-
-async def test_a_large_before_image_is_only_hashed(desk):
-    (desk.folder / "big.txt").write_text("x" * 70_000)
-    await desk.call("write_file", path="big.txt", text="small")
-    detail = desk.effects[0]["detail"]
-    assert "before" not in detail and detail["before_size"] == 70_000 and len(detail["before_sha256"]) == 64
+    changes = desk.effects[0]["detail"]["changes"]
+    assert [change["path"].removeprefix(str(desk.folder)) for change in changes] == ["/a", "/a/b", "/a/b/c.txt"]
+    assert {change["before"]["type"] for change in changes} == {"absent"}
 
 
 @pytest.mark.parametrize(

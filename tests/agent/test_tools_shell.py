@@ -21,6 +21,17 @@ def desk(tmp_path):
     return ToolDesk(tmp_path)
 
 
+def running(mark):
+    """Whether a process with this word among its arguments runs."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark.encode() in (entry / "cmdline").read_bytes():
+                return True
+        except OSError:
+            continue
+    return False
+
+
 def alive(pid):
     """Whether a process runs (a zombie does not)."""
     try:

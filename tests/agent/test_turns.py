@@ -13,7 +13,7 @@ from agent.paths import Paths
 from agent.service import AgentService
 from agent.views import TextItem, ToolItem
 from tests.agent.conftest import Heard
-from tests.agent.test_tools_shell import alive
+from tests.agent.test_tools_shell import running
 from tests.conftest import LogGuard
 from tests.peers.model_server import ModelServer
 from tests.peers.replies import Call, Ending, Hang, HttpFault, Reply, rate_limited, unauthorized
@@ -184,14 +184,11 @@ async def test_a_change_asks_first_and_a_no_is_respected(
 
 
 async def test_stop_kills_a_running_command(service: AgentService, model: ModelServer, heard: Heard) -> None:
-    model.script = [Reply(calls=[Call("run_command", {"command": "sleep 60 & echo $! > pid; wait"})])]
+    model.script = [Reply(calls=[Call("run_command", {"command": "setsid sleep 60.41771 & wait"})])]
     conversation = await service.new_conversation()
     await service.send(conversation, "run it")
-    asked = await heard.wait(ApprovalAsked)
-    await service.resolve_approval(asked.approval.id, "allow", "test")
-    pid_file = service.workspace().root / "pid"
     async with asyncio.timeout(10):
-        while not (pid_file.exists() and pid_file.read_text().strip()):
+        while not running("60.41771"):
             await asyncio.sleep(0.02)
 
     began = time.monotonic()
@@ -200,7 +197,7 @@ async def test_stop_kills_a_running_command(service: AgentService, model: ModelS
     assert time.monotonic() - began < 1.0
     turn = await heard.wait(TurnFinished)
     assert turn.status == "stopped"
-    assert not alive(int(pid_file.read_text()))
+    assert not running("60.41771")
     model.script = Reply("fine")
     assert (await answer(service, "and now?", "other")).status == "answered"
 
@@ -208,7 +205,7 @@ async def test_stop_kills_a_running_command(service: AgentService, model: ModelS
 async def test_after_a_stop_during_a_tool_the_conversation_goes_on(
     service: AgentService, model: ModelServer, heard: Heard
 ) -> None:
-    model.script = [Reply(calls=[Call("run_command", {"command": "true"})])]
+    model.script = [Reply(calls=[Call("run_command", {"command": "true", "network": True})])]
     conversation = await service.local_conversation("test")
     await service.send(conversation, "run it")
     await heard.wait(ApprovalAsked)

@@ -9,10 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from agent.core.ledger import Ledger
 from agent.events import Approval, ApprovalAsked, Event, ToolCalled, ToolFinished
 from agent.providers.types import ToolCall, ToolResult
 from agent.safety.approvals import ApprovalDesk
 from agent.safety.workspace import Workspace
+from agent.settings import UndoSettings
 from agent.tools.builtin import built_in_toolbox
 from agent.tools.toolbox import CallScope, Toolbox
 
@@ -35,6 +37,7 @@ class ToolDesk:
         self.printed: list[str] = []
         self._ids = itertools.count(1)
         options: dict[str, Any] = {"sender_role": "owner", "mode": "balanced"}
+        self.ledger = Ledger(root / "undo", UndoSettings)
         self.scope = CallScope(
             conversation_id=7,
             turn_id=9,
@@ -43,6 +46,7 @@ class ToolDesk:
             approvals=self.desk,
             record_begin=self.record_begin,
             record_end=self.record_end,
+            ledger=self.ledger,
             output=lambda call_id, text: self.printed.append(text),
             **{**options, **scope},
         )

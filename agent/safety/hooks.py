@@ -1,0 +1,81 @@
+"""Keeps programs from leaving something behind that git runs later, outside of every fence."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.safety.workspace import run_by_git
+
+_LARGEST = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class HookGuard:
+    """The hooks and configurations of all repositories in some folders, as they were. Methods block."""
+
+    folders: tuple[Path, ...]
+    known: dict[Path, tuple[bytes, int]]
+
+    @classmethod
+    def look(cls, folders: tuple[Path, ...]) -> HookGuard:
+        """Remember them."""
+        return cls(folders, dict(_files(folders)))
+
+    def restore(self) -> list[str]:
+        """Put changed ones back and take new hooks away; their names. A new repository keeps its own configuration, but
+        for the settings that name programs."""
+        now = dict(_files(self.folders))
+        changed: list[str] = []
+        for path, (data, mode) in self.known.items():
+            if now.get(path) != (data, mode):
+                with contextlib.suppress(OSError):
+                    _put(path, data, mode)
+                    changed.append(self._name(path))
+        for path, (data, _mode) in now.items():
+            if path in self.known or path.name.endswith(".sample"):
+                continue
+            if path.name != "config" or _names_programs(data):
+                with contextlib.suppress(OSError):
+                    path.unlink()
+                    changed.append(self._name(path))
+        return changed
+
+    def _name(self, path: Path) -> str:
+        folder = next((folder for folder in self.folders if folder in path.parents), path.parent)
+        return path.relative_to(folder).as_posix()
+
+
+def _files(folders: tuple[Path, ...]) -> list[tuple[Path, tuple[bytes, int]]]:
+    found: list[tuple[Path, tuple[bytes, int]]] = []
+    for folder in folders:
+        for place in run_by_git(folder):
+            with contextlib.suppress(OSError):
+                files = [place] if place.name == "config" else sorted(place.iterdir())
+                for file in files:
+                    status = file.lstat()
+                    data = b"" if not stat.S_ISREG(status.st_mode) else file.read_bytes()[:_LARGEST]
+                    found.append((file, (data, status.st_mode)))
+    return found
+
+
+def _put(path: Path, data: bytes, mode: int) -> None:
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    elif path.is_dir():
+        shutil.rmtree(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    path.chmod(stat.S_IMODE(mode))
+
+
+_PROGRAMS = (b"hookspath", b"fsmonitor", b"sshcommand", b"pager", b"editor", b"askpass", b"helper", b"textconv")
+_MORE_PROGRAMS = (b"clean", b"smudge", b"process", b"command", b"program", b"cmd", b"alias", b"include")
+
+
+def _names_programs(config: bytes) -> bool:
+    lowered = config.lower()
+    return any(word in lowered for word in (*_PROGRAMS, *_MORE_PROGRAMS))
