@@ -50,6 +50,7 @@ from agent.safety.approvals import ApprovalDesk
 from agent.safety.grants import Grant
 from agent.safety.process import hide_environment
 from agent.safety.sandbox.choose import Fences, prove
+from agent.safety.web_client import WebClient
 from agent.safety.workspace import Workspace
 from agent.settings import Settings, SettingsFile
 from agent.storage import approvals as approval_rows
@@ -58,6 +59,7 @@ from agent.storage.conversations import LOCAL
 from agent.storage.database import Database
 from agent.storage.instance import Instance
 from agent.tools.builtin import built_in_toolbox
+from agent.tools.web import web_tools
 from agent.views import (
     ChannelHealth,
     Conversation,
@@ -74,6 +76,8 @@ from agent.views import (
 log = logging.getLogger(__name__)
 
 OWNER_NAME = "You"
+SEARCH_KEYS = ("brave", "tavily")
+"""Search engines that need a key."""
 TIDY_SECONDS = 6 * 3600.0
 """Between looks at what is kept for undo."""
 
@@ -107,6 +111,7 @@ class AgentService:
         )
         self._grants = Grants(database, publish)
         self._fences = Fences()
+        self._web = WebClient(lambda: self._settings.network)
         ledger = Ledger(paths.data / "undo", lambda: self._settings.undo)
         self._history = History(database, ledger, lambda: self.workspace().root, self.busy_conversations)
         self._transcripts = Transcripts(database)
@@ -120,7 +125,7 @@ class AgentService:
         runner = TurnRunner(
             recorder=self._recorder,
             router=self._router,
-            toolbox=built_in_toolbox(),
+            toolbox=built_in_toolbox(web_tools(lambda: self._settings, self._search_key, self._web)),
             approvals=self._approvals,
             budget=budget,
             compactor=Compactor(
@@ -221,6 +226,7 @@ class AgentService:
             await asyncio.wait(self._tasks, timeout=1)
         await self.model_files.aclose()
         await self._router.aclose()
+        await self._web.aclose()
         self.secrets.close()
         await asyncio.to_thread(self._database.close)
         self._instance.close()
@@ -478,7 +484,7 @@ class AgentService:
 
     async def stored_keys(self) -> list[str]:
         """Names of providers and channels that have a key."""
-        names = [*catalog.names(), *self._settings.providers, *CHANNEL_NAMES]
+        names = [*catalog.names(), *self._settings.providers, *CHANNEL_NAMES, *SEARCH_KEYS]
         users = await self.secrets.known(secret_user(name) for name in dict.fromkeys(names))
         return [user.partition(":")[2] for user in users]
 
@@ -546,6 +552,9 @@ class AgentService:
         return await self._history.undo(turn_id, rewind=rewind, dry_run=dry_run)
 
     # --- inside -----------------------------------------------------------------------------------------------------
+    async def _search_key(self, name: str) -> str | None:
+        return await self.secrets.get(secret_user(name))
+
     async def _note_question(self, approval: Approval, action_hash: str) -> None:
         await self._database.write(lambda db: approval_rows.asked(db, approval, action_hash))
 

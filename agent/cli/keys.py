@@ -78,11 +78,13 @@ async def _list(service: AgentService) -> None:
 
 async def _set(service: AgentService, name: str) -> None:
     from agent.errors import NoKeyringError, UsageError
+    from agent.service import SEARCH_KEYS
 
     known = {provider.name for provider in await service.providers()} | {one.name for one in service.channels()}
+    known |= set(SEARCH_KEYS)
     if name not in known:
         raise UsageError(
-            f"There is no provider or channel called {name}.",
+            f"There is no provider, channel or search engine called {name}.",
             hint=f"There is: {', '.join(sorted(known))}. For another one, first set providers.{name}.base_url.",
         )
     await unlock(service)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from agent.tools.files import edit_file, list_dir, read_file, write_file
 from agent.tools.shell import run_command
+from agent.tools.tool import Tool
 from agent.tools.toolbox import Toolbox
 
 
-def built_in_toolbox() -> Toolbox:
-    """A toolbox with all of them."""
-    return Toolbox((read_file, write_file, edit_file, list_dir, run_command))
+def built_in_toolbox(more: Iterable[Tool] = ()) -> Toolbox:
+    """A toolbox with those that need nothing, and `more` that were made for this agent."""
+    return Toolbox((read_file, write_file, edit_file, list_dir, run_command, *more))
