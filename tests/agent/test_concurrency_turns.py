@@ -24,7 +24,7 @@ from agent.storage import conversations, inbox
 from agent.storage.database import Database
 from agent.views import ToolItem
 from tests.agent.conftest import Heard, until
-from tests.agent.test_tools_shell import alive
+from tests.agent.test_tools_shell import running
 from tests.agent.test_turns import answer
 from tests.conftest import LogGuard
 from tests.peers.model_server import ModelServer, Request
@@ -220,7 +220,7 @@ async def test_after_a_stop_between_tools_the_model_knows_what_was_done(
         Reply(
             calls=[
                 Call("write_file", {"path": "first.txt", "text": "1"}, id="first"),
-                Call("run_command", {"command": "echo $$ > pid; sleep 60"}, id="second"),
+                Call("run_command", {"command": "echo $$ > pid; sleep 60.5311"}, id="second"),
                 Call("write_file", {"path": "third.txt", "text": "3"}, id="third"),
             ]
         ),
@@ -240,7 +240,7 @@ async def test_after_a_stop_between_tools_the_model_knows_what_was_done(
     assert "may have happened" in told["second"]
     assert "Not run" in told["third"]
     assert [item.ok for item in view.items if isinstance(item, ToolItem)] == [True, False, False]
-    assert not alive(int((root / "pid").read_text()))
+    assert not running("60.5311")
 
 
 async def test_a_turn_longer_than_the_window_keeps_its_question_and_all_its_results(
@@ -447,15 +447,17 @@ async def test_stop_all_under_load_is_over_within_a_second(
     def script(request: Request) -> Reply:
         if request.last_text.startswith("run"):
             number = request.last_text.split()[1]
-            command = f"trap '' TERM; (sleep 300 & echo $! > child{number}); echo $$ > pid{number}; sleep 300"
+            command = (
+                f"trap '' TERM; (setsid sleep 300.5311 & echo $! > child{number}); echo $$ > pid{number}; sleep 300"
+            )
             return Reply("I run it.", calls=[Call("run_command", {"command": command})])
         return Reply("one two three four", ending=Ending.HANG)
 
     model.script = script
     for n in range(25):
         conversation = await service.new_conversation()
-        await service.send(conversation, f"run {n}" if n < 5 else f"tell {n}")
-    files = [root / f"{name}{n}" for n in range(5) for name in ("pid", "child")]
+        await service.send(conversation, f"run {n}" if n < 20 else f"tell {n}")
+    files = [root / f"{name}{n}" for n in range(20) for name in ("pid", "child")]
     await until(lambda: all(file.exists() and file.read_text().strip() for file in files), 20)
     await until(lambda: len({piece.conversation_id for piece in heard.of(TurnText)}) == 25, 20)
     said = {n: "".join(piece.delta for piece in heard.of(TurnText) if piece.conversation_id == n) for n in range(1, 26)}
@@ -467,7 +469,7 @@ async def test_stop_all_under_load_is_over_within_a_second(
     assert seconds < 1.0, seconds
     assert {turn.status for turn in heard.of(TurnFinished)} == {"stopped"}
     assert {turn.conversation_id: turn.text for turn in heard.of(TurnFinished)} == said
-    assert [int(file.read_text()) for file in files if alive(int(file.read_text()))] == []
+    assert not running("300.5311")
     assert service.busy_conversations() == ()
 
 

@@ -168,7 +168,7 @@ async def invoices(made: Studio, chat: ChatWindow) -> None:
         Reply(calls=[Call("list_dir", {"path": "Invoices"})], prompt_tokens=2890, completion_tokens=90),
         Reply(
             FOUND,
-            calls=[Call("run_command", {"command": MOVE, "cwd": "Invoices"})],
+            calls=[Call("run_command", {"command": MOVE, "cwd": "Invoices", "network": True})],
             prompt_tokens=4210,
             completion_tokens=310,
         ),

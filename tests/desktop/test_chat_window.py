@@ -92,7 +92,7 @@ def picture(window: QWidget, name: str) -> None:
     assert image.save(str(SCREENSHOTS / f"{name}.png"))
 
 
-RUN = Reply(calls=[Call("run_command", {"command": "echo hello-from-the-shell"})])
+RUN = Reply(calls=[Call("run_command", {"command": "echo hello-from-the-shell", "network": True})])
 
 
 async def test_a_message_is_answered_as_it_streams(window: ChatWindow, model: ModelServer) -> None:
@@ -180,7 +180,7 @@ async def test_an_action_is_allowed(window: ChatWindow, model: ModelServer) -> N
 
 async def test_an_action_is_seen_whole_at_any_width(window: ChatWindow, model: ModelServer) -> None:
     command = "echo " + " ".join(f"word-{number}" for number in range(18))
-    model.script = [Reply(calls=[Call("run_command", {"command": command})]), Reply("Then not.")]
+    model.script = [Reply(calls=[Call("run_command", {"command": command, "network": True})]), Reply("Then not.")]
     write(window, "Run it")
     card = await asked(window)
     bar = card.action.verticalScrollBar()
@@ -507,7 +507,7 @@ async def test_everything_has_a_name_and_a_place_in_the_tab_order(window: ChatWi
 async def test_pictures_of_the_window(palette: theme.Palette, window: ChatWindow, model: ModelServer) -> None:
     model.script = [
         Reply("I look at the folder first.", calls=[Call("list_dir", {"path": "."})]),
-        Reply("Then I sort:", calls=[Call("run_command", {"command": "echo sorted"})]),
+        Reply("Then I sort:", calls=[Call("run_command", {"command": "echo sorted", "network": True})]),
         Reply("**Unpaid:** two of them.\n\n| Supplier | Amount |\n|---|--:|\n| Nordlicht | 1,240.00 € |\n"),
         replies.unauthorized(),
     ]
