@@ -76,6 +76,9 @@ class TurnView:
     seconds: float = 0.0
     failure: Failure | None = None
     delivery: Literal["", "waiting", "sent", "failed", "uncertain"] = ""
+    acted: bool = False
+    """Whether it did more than look."""
+    undone: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,7 @@ async def examine(paths: Paths) -> list[Finding]:
             findings.append(checks_system.starter(settings))
     finally:
         secrets.close()
+    findings.append(await checks_system.sandbox(paths, settings))
     findings.append(await checks_system.window())
     findings += [checks_system.running(paths), checks_files.log_errors(paths)]
     return findings

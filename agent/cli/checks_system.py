@@ -37,6 +37,36 @@ def starter(settings: Settings) -> Finding:
     return Finding("starter", "ok", f"{file.name} ({file.stat().st_size / 1e6:.0f} MB)")
 
 
+async def sandbox(paths: Paths, settings: Settings | None) -> Finding:
+    """The fence around programs, tried out."""
+    from agent.safety.sandbox.choose import Fences, prove
+    from agent.safety.workspace import Workspace
+    from agent.settings import Settings as Defaults
+
+    settings = settings or Defaults()
+    found = await Fences().get(settings.safety.sandbox)
+    if found is None:
+        off = settings.safety.sandbox == "off"
+        hint = "Set safety.sandbox to auto." if off else "On Linux, install bubblewrap."
+        text = "switched off: every command asks" if off else "this computer has none: every command asks"
+        return Finding("sandbox", "warn", text, hint)
+    chosen = settings.tools.workspace
+    own = (paths.config, paths.data, paths.cache)
+
+    def tried() -> tuple[tuple[str, bool], ...]:
+        root = Path(chosen).expanduser() if chosen else paths.workspace
+        root.mkdir(parents=True, exist_ok=True)
+        return prove(found, Workspace(root, own, but=paths.workspace).fence(), Path.home())
+
+    proof = await asyncio.to_thread(tried)
+    wrong = [words for words, ok in proof if not ok]
+    if wrong:
+        return Finding(
+            "sandbox", "fail", f"{found.name} does not hold: {'; '.join(wrong)}", "Set safety.mode to careful."
+        )
+    return Finding("sandbox", "ok", f"{found.name}, {len(proof)} checks passed")
+
+
 async def window() -> Finding:
     """Qt, the display, the tray; tried in another process because Qt aborts where it cannot start."""
     from importlib.util import find_spec

@@ -184,7 +184,9 @@ def recent(db: sqlite3.Connection, limit: int) -> list[TurnRow]:
 
 _VIEW = (
     "SELECT i.id AS inbox_id, i.parts, i.sender_name, i.received_at, t.id AS turn_id, t.status, t.model, t.seconds,"
-    " t.failure, (SELECT CASE WHEN o.uncertain AND o.state != 'failed' THEN 'uncertain'"
+    " t.failure, t.undone_at, EXISTS (SELECT 1 FROM effects e WHERE e.turn_id = t.id AND e.state != 'denied'"
+    "   AND e.kind NOT IN ('read', 'fetch')) AS acted,"
+    " (SELECT CASE WHEN o.uncertain AND o.state != 'failed' THEN 'uncertain'"
     "   WHEN o.state = 'sending' THEN 'waiting' ELSE o.state END FROM outbox o WHERE o.turn_id = t.id"
     "   ORDER BY o.id DESC LIMIT 1) AS delivery"
     " FROM inbox i LEFT JOIN turns t ON t.id = (SELECT MAX(id) FROM turns WHERE inbox_id = i.id)"
@@ -215,6 +217,8 @@ def _views(db: sqlite3.Connection, rows: list[sqlite3.Row]) -> list[TurnView]:
                 seconds=row["seconds"] or 0.0,
                 failure=Failure(**json.loads(row["failure"])) if row["failure"] else None,
                 delivery=row["delivery"] or "",
+                acted=bool(row["acted"]),
+                undone=row["undone_at"] is not None,
             )
         )
     return views

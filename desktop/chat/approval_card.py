@@ -17,7 +17,8 @@ MOST_LINES = 12
 
 
 class ApprovalCard(QFrame):
-    """`decided(approval_id, "allow" | "deny")`; `resolve` shows how it was decided, by whomever."""
+    """`decided(approval_id, "allow" | "conversation" | "always" | "deny")`; `resolve` shows how it was decided, by
+    whomever."""
 
     decided = Signal(str, str)
 
@@ -40,17 +41,25 @@ class ApprovalCard(QFrame):
         self.why = TextLabel(self._reasons(), "secondary", wrap=True, object_name="approvalWhy")
         self.outcome = TextLabel("", "strong", wrap=True, object_name="approvalOutcome")
         self.allow = Button(self.tr("Allow once"), "primary", object_name="approvalAllow")
+        self.session = Button(self.tr("In this conversation"), object_name="approvalSession")
+        self.always = Button(self.tr("Always"), object_name="approvalAlways")
         self.deny = Button(self.tr("Deny"), object_name="approvalDeny")
+        self.allowing = (self.allow, self.session, self.always)
         self.hint = TextLabel(self.tr("Scroll to the end of it to allow it."), "secondary", object_name="approvalHint")
+        for button, words in ((self.session, approval.session), (self.always, approval.always)):
+            button.setVisible(bool(words))
+            button.setToolTip(words)
+            button.setAccessibleDescription(words)
         self.allow.setAccessibleDescription(approval.title)
         self.deny.setAccessibleDescription(approval.title)
-        self.allow.setEnabled(False)
+        for button in self.allowing:
+            button.setEnabled(False)
         self._buttons = QWidget()
         line = QHBoxLayout(self._buttons)
         line.setContentsMargins(0, 4, 0, 0)
         line.setSpacing(8)
-        line.addWidget(self.allow)
-        line.addWidget(self.deny)
+        for button in (*self.allowing, self.deny):
+            line.addWidget(button)
         line.addWidget(self.hint, 1)
         line.addStretch(0)
         column = QVBoxLayout(self)
@@ -61,6 +70,8 @@ class ApprovalCard(QFrame):
         self.outcome.hide()
         self.hint.hide()
         self.allow.clicked.connect(lambda: self._decide("allow"))
+        self.session.clicked.connect(lambda: self._decide("conversation"))
+        self.always.clicked.connect(lambda: self._decide("always"))
         self.deny.clicked.connect(lambda: self._decide("deny"))
         bar = self.action.verticalScrollBar()
         bar.valueChanged.connect(self._look)
@@ -96,8 +107,8 @@ class ApprovalCard(QFrame):
         self.action.restyle()
 
     def _decide(self, choice: ApprovalChoice) -> None:
-        self.allow.setEnabled(False)
-        self.deny.setEnabled(False)
+        for button in (*self.allowing, self.deny):
+            button.setEnabled(False)
         self.decided.emit(self.approval.id, choice)
 
     def _wake_up(self) -> None:
@@ -107,22 +118,39 @@ class ApprovalCard(QFrame):
     def _look(self) -> None:
         bar = self.action.verticalScrollBar()
         self._read = self._read or (self._awake and bar.value() >= bar.maximum())
-        self.allow.setEnabled(self._awake and self._read and self.is_open)
+        for button in self.allowing:
+            button.setEnabled(self._awake and self._read and self.is_open)
         self.hint.setVisible(self._awake and not self._read and self.is_open)
 
     def _reasons(self, *, waits: bool = True) -> str:
         approval = self.approval
+        read = (
+            self.tr("Read before: {sources}.").format(sources=", ".join(approval.sources)) if approval.sources else ""
+        )
+        fence = self.tr("Behind {name}.").format(name=approval.sandbox) if approval.sandbox else ""
+        standing = [
+            self.tr("“In this conversation” permits: {what}.").format(what=approval.session)
+            if approval.session
+            else "",
+            self.tr("“Always” permits: {what}.").format(what=approval.always) if approval.always else "",
+        ]
         undo = self.tr("It can be undone.") if approval.undoable else self.tr("It cannot be undone.")
         reason = (
             self.tr("Asked because {reason}.").format(reason=approval.reason.rstrip(".")) if approval.reason else ""
         )
         ends = self.tr("Without an answer it is denied at {time}.").format(time=clock(approval.expires_at))
-        return " ".join(part for part in (reason, undo, ends if waits else "") if part)
+        return " ".join(
+            part for part in (reason, read, fence, undo, *(standing if waits else ()), ends if waits else "") if part
+        )
 
     def _outcome(self, choice: ApprovalChoice, by: str) -> str:
         place, _, _who = by.partition(":")
         if choice != "deny":
-            return self.tr("✓ Allowed once, {where}").format(where=self._where(place))
+            words = {
+                "always": self.tr("✓ Allowed always, {where}"),
+                "conversation": self.tr("✓ Allowed in this conversation, {where}"),
+            }.get(choice, self.tr("✓ Allowed once, {where}"))
+            return words.format(where=self._where(place))
         if place == "timeout":
             return self.tr("✗ Denied: nobody answered in time")
         if place == "stopped":

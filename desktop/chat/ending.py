@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QHBoxLayout, QWidget
 
 from agent.events import TurnStatus
@@ -11,11 +12,14 @@ from agent.providers.types import Usage
 from desktop import theme
 from desktop.chat.copy_button import CopyButton
 from desktop.chat.texts import receipt
-from desktop.widgets import ElidedLabel, identify
+from desktop.widgets import Button, ElidedLabel, identify
 
 
 class Ending(QWidget):
-    """Stands below every finished turn."""
+    """Stands below every finished turn. `receipt_requested` and `undo_requested` where it did something."""
+
+    receipt_requested = Signal()
+    undo_requested = Signal()
 
     def __init__(
         self,
@@ -25,6 +29,9 @@ class Ending(QWidget):
         cost_usd: float,
         model: str,
         answer: Callable[[], str],
+        *,
+        acted: bool = False,
+        undone: bool = False,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
@@ -36,14 +43,28 @@ class Ending(QWidget):
         self.facts = ElidedLabel(self._facts, "faint", object_name="endingFacts")
         self.facts.setFont(theme.ui_font("secondary", tabular=True))
         self.copy = CopyButton(answer, object_name="copyAnswer", accessible_name=self.tr("Copy the answer"))
+        self.receipt = Button(self.tr("Receipt"), "link", object_name="showReceipt")
+        self.undo = Button(self.tr("Undo"), "link", object_name="undoTurn")
+        self.receipt.setAccessibleDescription(self.tr("What this turn did"))
+        self.undo.setAccessibleDescription(self.tr("Take back what this turn did to files"))
+        self.receipt.clicked.connect(self.receipt_requested)
+        self.undo.clicked.connect(self.undo_requested)
         line = QHBoxLayout(self)
         line.setContentsMargins(0, 0, 0, 0)
         line.setSpacing(12)
         line.addWidget(self.facts, 0)
         line.addWidget(self.copy)
+        line.addWidget(self.receipt)
+        line.addWidget(self.undo)
         line.addStretch(1)
+        self.receipt.setVisible(acted)
+        self.undo.setVisible(acted and not undone)
         self.facts.setVisible(bool(self._facts))
         self.copy.setVisible(bool(answer()))
+
+    def set_undone(self) -> None:
+        """It was taken back."""
+        self.undo.hide()
 
     def set_delivery(self, state: str) -> None:
         """How far the answer got on its way to a messenger."""

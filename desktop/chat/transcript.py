@@ -11,6 +11,7 @@ from PySide6.QtCore import QObject, Signal
 from agent.errors import TrayClawError
 from agent.events import (
     ApprovalAsked,
+    ApprovalChoice,
     DeliveryChanged,
     MessageReceived,
     TurnFinished,
@@ -224,6 +225,8 @@ class Transcript(QObject):
         box.settings_requested.connect(self.settings_requested)
         box.command_requested.connect(lambda text: self.retry_requested.emit(text, ()))
         box.decided.connect(self._decide)
+        box.receipt_requested.connect(lambda: self._look_up(box))
+        box.undo_requested.connect(lambda: self._take_back(box))
         return box
 
     # --- as it happens ------------------------------------------------------------------------------------------------
@@ -294,4 +297,26 @@ class Transcript(QObject):
         tasks.run(self._resolve(approval_id, choice), "approval")
 
     async def _resolve(self, approval_id: str, choice: str) -> None:
-        await self._service.resolve_approval(approval_id, "allow" if choice == "allow" else "deny", "desktop")
+        choices: dict[str, ApprovalChoice] = {"allow": "allow", "conversation": "conversation", "always": "always"}
+        chosen = choices.get(choice, "deny")
+        await self._service.resolve_approval(approval_id, chosen, "desktop")
+
+    # --- what was done ------------------------------------------------------------------------------------------------
+
+    def _look_up(self, box: TurnBox) -> None:
+        tasks.run(self._show_receipt(box), "receipt")
+
+    async def _show_receipt(self, box: TurnBox) -> None:
+        try:
+            box.show_receipt(await self._service.receipt(box.turn_id or 0))
+        except TrayClawError as error:
+            box.show_undo_problem(f"{error} {error.hint}")
+
+    def _take_back(self, box: TurnBox) -> None:
+        tasks.run(self._undo(box), "undo")
+
+    async def _undo(self, box: TurnBox) -> None:
+        try:
+            box.show_undo(await self._service.undo(box.turn_id or 0))
+        except TrayClawError as error:
+            box.show_undo_problem(f"{error} {error.hint}")

@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from agent.events import Approval, ApprovalChoice, Failure, TurnFinished, TurnStatus
 from agent.providers.types import Usage
-from agent.views import ReasoningItem, TextItem, ToolItem, TurnItem, TurnView
+from agent.views import ReasoningItem, Receipt, TextItem, ToolItem, TurnItem, TurnView, UndoReport
 from desktop import theme
 from desktop.chat.approval_card import ApprovalCard
 from desktop.chat.bubble import Question
@@ -19,6 +19,7 @@ from desktop.chat.ending import Ending
 from desktop.chat.failure_card import FailureCard
 from desktop.chat.markdown.view import MarkdownView
 from desktop.chat.reasoning import Reasoning
+from desktop.chat.receipt_panel import ReceiptPanel
 from desktop.chat.tool_card import ToolCard
 from desktop.chat.working import Working
 from desktop.widgets import identify
@@ -34,6 +35,8 @@ class TurnBox(QWidget):
     settings_requested = Signal(str)
     command_requested = Signal(str)
     decided = Signal(str, str)
+    receipt_requested = Signal()
+    undo_requested = Signal()
 
     def __init__(
         self,
@@ -54,6 +57,7 @@ class TurnBox(QWidget):
         self._reasoning: Reasoning | None = None
         self._working: Working | None = None
         self.ending: Ending | None = None
+        self.receipt: ReceiptPanel | None = None
         self._tools: dict[str, ToolCard] = {}
         self.approvals: dict[str, ApprovalCard] = {}
         self._unrendered: list[MarkdownView] = []
@@ -75,7 +79,16 @@ class TurnBox(QWidget):
         elif view.status == "running":
             self.start(view.turn_id or 0)
         else:
-            self._end(view.status, view.failure, view.seconds, view.usage, view.cost_usd, view.model)
+            self._end(
+                view.status,
+                view.failure,
+                view.seconds,
+                view.usage,
+                view.cost_usd,
+                view.model,
+                acted=view.acted,
+                undone=view.undone,
+            )
             self.set_delivery(view.delivery)
 
     def add_item(self, item: TurnItem) -> None:
@@ -178,12 +191,42 @@ class TurnBox(QWidget):
         self.turn_id = event.turn_id
         if event.text and not self.answer_text():
             self.add_text(event.text)  # the reply to a command comes in one piece
-        self._end(event.status, event.failure, event.seconds, event.usage, event.cost_usd, event.model)
+        acted = any(row["kind"] not in ("read", "fetch") and row["state"] != "denied" for row in event.effects)
+        self._end(event.status, event.failure, event.seconds, event.usage, event.cost_usd, event.model, acted=acted)
 
     def set_delivery(self, state: str) -> None:
         """How far the answer got on its way to a messenger."""
         if self.ending is not None:
             self.ending.set_delivery(state)
+
+    # --- what was done ------------------------------------------------------------------------------------------------
+
+    def show_receipt(self, receipt: Receipt) -> None:
+        """Everything that it did."""
+        self._panel().show_receipt(receipt)
+
+    def show_undo(self, report: UndoReport) -> None:
+        """What came of an undo."""
+        self._panel().show_undo(report)
+        if report.done and self.ending is not None:
+            self.ending.set_undone()
+
+    def show_undo_problem(self, words: str) -> None:
+        """It could not be looked up or taken back."""
+        self._panel().show_problem(words)
+
+    def _panel(self) -> ReceiptPanel:
+        if self.receipt is None:
+            self.receipt = ReceiptPanel()
+            self._column.addWidget(self.receipt)
+        self.receipt.show()
+        return self.receipt
+
+    def _toggle_receipt(self) -> None:
+        if self.receipt is not None and self.receipt.isVisible():
+            self.receipt.hide()
+        else:
+            self.receipt_requested.emit()
 
     # --- what is in it ------------------------------------------------------------------------------------------------
 
@@ -208,6 +251,9 @@ class TurnBox(QWidget):
         usage: Usage,
         cost_usd: float,
         model: str,
+        *,
+        acted: bool = False,
+        undone: bool = False,
     ) -> None:
         self.state = status
         self.set_waiting(False)
@@ -226,7 +272,9 @@ class TurnBox(QWidget):
             card_of_failure.settings_requested.connect(self.settings_requested)
             card_of_failure.command_requested.connect(self.command_requested)
             self._column.addWidget(card_of_failure)
-        self.ending = Ending(status, seconds, usage, cost_usd, model, self.answer_text)
+        self.ending = Ending(status, seconds, usage, cost_usd, model, self.answer_text, acted=acted, undone=undone)
+        self.ending.receipt_requested.connect(self._toggle_receipt)
+        self.ending.undo_requested.connect(self.undo_requested)
         self._column.addWidget(self.ending)
 
     def _add(self, widget: QWidget) -> None:

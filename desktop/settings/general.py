@@ -1,4 +1,4 @@
-"""The page of what holds for all models and channels: start, window, safety, look, folders."""
+"""The page of what holds for all models and channels: start, window, look, folders."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from agent.errors import TrayClawError
 from agent.events import SettingsChanged
 from desktop import tasks
 from desktop.platform import autostart
-from desktop.settings.limits import SafetyCard
 from desktop.settings.page import SettingsPage
 from desktop.widgets import Button, Card, PageHeader, ToggleSwitch, identify
 
@@ -31,7 +30,6 @@ class GeneralPage(SettingsPage):
         super().__init__(service, bridge, PageHeader(self.tr("General")), "generalPage")
         self.login = ToggleSwitch(False, object_name="startAtLogin", accessible_name=self.tr("Start at login"))
         self.tray = ToggleSwitch(True, object_name="closeToTray", accessible_name=self.tr("Close to tray"))
-        self.safety = SafetyCard()
         self.look = self._combo("theme", self.tr("Appearance"))
         for text, key in ((self.tr("As the system"), "system"), (self.tr("Light"), "light"), (self.tr("Dark"), "dark")):
             self.look.addItem(text, key)
@@ -46,7 +44,6 @@ class GeneralPage(SettingsPage):
         self._lay_out()
         self.login.toggled.connect(lambda on: tasks.run(self._set_login(on)))
         self.tray.toggled.connect(lambda on: self.change({"desktop.close_to_tray": on}))
-        self.safety.changed.connect(self.change)
         self.look.activated.connect(lambda _index: self.change({"desktop.theme": self.look.currentData()}))
         self.text_size.activated.connect(
             lambda _index: self.change({"desktop.text_percent": self.text_size.currentData()})
@@ -87,7 +84,7 @@ class GeneralPage(SettingsPage):
         self.folder_open.setAccessibleName(self.tr("Open the workspace"))
         self.folder.setAccessibleName(self.tr("Change the workspace"))
         self.folder_default.setAccessibleName(self.tr("Use the default workspace"))
-        for card in (start, self.safety, look, folders):
+        for card in (start, look, folders):
             self.add(card)
 
     def _workspace(self) -> str:
@@ -106,7 +103,6 @@ class GeneralPage(SettingsPage):
 
     def _show(self) -> None:
         settings = self.service.settings
-        self.safety.show_settings(settings)
         self._set_quietly(self.tray, settings.desktop.close_to_tray)
         self.look.setCurrentIndex(self.look.findData(settings.desktop.theme))
         percent = min(TEXT_SIZES, key=lambda size: abs(size - settings.desktop.text_percent))

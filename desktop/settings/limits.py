@@ -1,4 +1,4 @@
-"""What the agent may do and spend without asking: the card of the safety mode and that of the spending limits."""
+"""What the agent may spend without asking: the card of the limits."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from PySide6.QtGui import QWheelEvent
 from PySide6.QtWidgets import QDoubleSpinBox
 
 from agent.settings import Settings
-from desktop.widgets import Card, ComboBox, identify
+from desktop.widgets import Card, identify
 
 SETTLE_MS = 300
 """Steps that follow each other faster are one change."""
@@ -47,38 +47,6 @@ class AmountField(QDoubleSpinBox):
             super().wheelEvent(event)
         else:
             event.ignore()
-
-
-class SafetyCard(Card):
-    """`changed({dotted key: value})` for a setting that the person changed."""
-
-    changed = Signal(dict)
-
-    def __init__(self) -> None:
-        super().__init__(object_name="safety", accessible_name="")
-        self.setAccessibleName(self.tr("Safety"))
-        self.mode = ComboBox(object_name="safetyMode", accessible_name=self.tr("Safety mode"))
-        self._explained = {
-            "careful": (self.tr("Careful"), self.tr("Asks before every command and every change to a file.")),
-            "balanced": (
-                self.tr("Balanced"),
-                self.tr("In this version the same as Careful: asks before every command and every change to a file."),
-            ),
-            "autonomous": (
-                self.tr("Autonomous"),
-                self.tr("Changes files in the workspace without asking. Commands and all other places still ask."),
-            ),
-        }
-        for key, (name, text) in self._explained.items():
-            self.mode.addItem(name, key)
-            self.mode.setItemData(self.mode.count() - 1, text, Qt.ItemDataRole.ToolTipRole)
-        self.mode_row = self.add_row(self.tr("Safety mode"), "", self.mode, object_name="safetyRow")
-        self.mode.activated.connect(lambda _index: self.changed.emit({"safety.mode": self.mode.currentData()}))
-
-    def show_settings(self, settings: Settings) -> None:
-        """The mode that holds now."""
-        self.mode.setCurrentIndex(self.mode.findData(settings.safety.mode))
-        self.mode_row.set_detail(self._explained[settings.safety.mode][1])
 
 
 class LimitsCard(Card):

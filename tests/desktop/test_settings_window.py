@@ -21,7 +21,8 @@ from agent.storage import usage
 from desktop import tasks
 from desktop.bridge import Bridge
 from desktop.settings.keyring import PassphraseDialog
-from desktop.settings.limits import LimitsCard, SafetyCard
+from desktop.settings.limits import LimitsCard
+from desktop.settings.safety import SafetyCard
 from desktop.settings.window import SettingsWindow
 from desktop.widgets import Button
 from tests.desktop.waiting import until

@@ -23,12 +23,17 @@ async def ask(approval: Approval, stream: TextIO, console: Console | None = None
     console = console or Console(file=stream, highlight=False)
     console.print(card(approval))
     session: PromptSession[str] = PromptSession(output=create_output(stdout=stream))
-    words = "y = once, a = always, Enter = no" if approval.always else "y = yes, Enter = no"
+    offered = [("y", "once")]
+    offered += [("c", "in this conversation")] if approval.session else []
+    offered += [("a", "always")] if approval.always else []
+    words = ", ".join(f"{key} = {what}" for key, what in (*offered, ("Enter", "no")))
     forget_typed()
     while True:
         answer = (await session.prompt_async(f"Allow? [y/N] ({words}) ", handle_sigint=False)).strip().lower()
         if answer in ("y", "yes"):
             return "allow"
+        if answer in ("c", "conversation") and approval.session:
+            return "conversation"
         if answer in ("a", "always") and approval.always:
             return "always"
         if answer in ("", "n", "no"):
@@ -42,7 +47,13 @@ def card(approval: Approval) -> Panel:
     if approval.reason:
         reason = visible(approval.reason)
         facts.append(f"{reason[0].upper()}{reason[1:].rstrip('.')}.\n")
+    if approval.sources:
+        facts.append(f"Read before: {visible(', '.join(approval.sources))}.\n")
+    if approval.sandbox:
+        facts.append(f"Behind {approval.sandbox}.\n")
     facts.append("This can be undone." if approval.undoable else "This cannot be undone.")
+    if approval.session:
+        facts.append(f"\nIn this conversation would allow: {visible(approval.session)}")
     if approval.always:
         facts.append(f"\nAlways would allow: {visible(approval.always)}")
     return Panel(

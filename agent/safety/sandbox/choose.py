@@ -109,8 +109,14 @@ def prove(sandbox: Sandbox, fence: Fence, home: Path) -> tuple[tuple[str, bool],
         ),
     ]
     for hidden in fence.hidden[:3]:
-        seen = tried('ls "$1"/* >/dev/null 2>&1', str(hidden))
-        checks.append((f"It does not see {hidden}", not seen))
+        secret = hidden / ".trayclaw-probe"
+        try:
+            secret.write_text("x", encoding="utf-8")
+            checks.append((f"It does not see {hidden}", not tried('cat "$1"', str(secret))))
+        except OSError:
+            continue  # no such folder, or not ours to write in
+        finally:
+            secret.unlink(missing_ok=True)
     if not fence.network:
         checks.append(("It has no network", _no_network(sandbox, fence)))
     probe.unlink(missing_ok=True)
