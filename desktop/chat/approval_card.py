@@ -47,7 +47,8 @@ class ApprovalCard(QFrame):
         self.allowing = (self.allow, self.session, self.always)
         self.hint = TextLabel(self.tr("Scroll to the end of it to allow it."), "secondary", object_name="approvalHint")
         for button, words in ((self.session, approval.session), (self.always, approval.always)):
-            button.setVisible(bool(words))
+            if not words:  # never shown before it has a parent: it would be a window and take the focus
+                button.hide()
             button.setToolTip(words)
             button.setAccessibleDescription(words)
         self.allow.setAccessibleDescription(approval.title)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import Qt, QUrl, Signal
 from PySide6.QtGui import QDesktopServices
 from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLineEdit, QVBoxLayout, QWidget
+from shiboken6 import isValid
 
 from agent.errors import TrayClawError
 from agent.views import ProviderView
@@ -58,6 +59,8 @@ class KeyForm(QWidget):
     async def offer(self) -> None:
         """Fill the list of providers, those with a key first."""
         views = [view for view in await self._service.providers() if view.needs_key]
+        if not isValid(self):
+            return  # the page was closed while the keyring was asked
         self._views = {view.name: view for view in views}
         self.provider.clear()
         for view in views:

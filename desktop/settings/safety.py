@@ -217,6 +217,7 @@ class SafetyPage(SettingsPage):
         tasks.run(self._read())
 
     def _settings_changed(self, _event: SettingsChanged) -> None:
+        self.safety.show_settings(self.service.settings)
         if self.isVisible():
             self.entered()
 

@@ -296,7 +296,7 @@ async def limits(window: SettingsWindow) -> LimitsCard:
 
 async def test_limits_apply_at_once(window: SettingsWindow, service: AgentService) -> None:
     card = await limits(window)
-    window.show_page("general")
+    window.show_page("safety")
     safety = find(window, SafetyCard, "safety")
     await until(lambda: safety.mode_row.detail.text(), "the page to read")
     assert (card.daily.text(), card.monthly.text(), safety.mode.currentText()) == ("$5.00", "$50.00", "Balanced")
@@ -309,7 +309,7 @@ async def test_limits_apply_at_once(window: SettingsWindow, service: AgentServic
     QTest.keyClick(card.monthly, Qt.Key.Key_Up)
     QTest.keyClick(card.monthly, Qt.Key.Key_Up)
     await until(lambda: service.settings.budget.monthly_usd == 52)
-    for mode, says in (("careful", "Asks before every"), ("autonomous", "without asking"), ("balanced", "the same")):
+    for mode, says in (("careful", "Asks before every"), ("autonomous", "Changes files"), ("balanced", "fenced")):
         safety.mode.setCurrentIndex(safety.mode.findData(mode))
         safety.mode.activated.emit(safety.mode.currentIndex())
         await until(lambda mode=mode: service.settings.safety.mode == mode)
