@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from agent.errors import ToolError
 
@@ -38,12 +39,17 @@ _GIT_RUNS = re.compile(r"(^|/)(\.git|[^/]+\.git)/(hooks(/|$)|config$|modules/.*/
 _WINDOWS_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(\..*)?", re.IGNORECASE)
 
 
+Access = Literal["workspace", "read", "write", ""]
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """A path as a tool call names it, resolved.
 
     `protected` is the reason why it must not be changed (empty: none), `secret` says that it must not even be read,
     `sensitive` that reading it shows credentials. `shown` is the path for people, `full` all of it with ~ for the home.
+    `access` says by which right it is reached: in the workspace, in a folder granted for reading, or for reading and
+    writing; empty elsewhere. `inside` is the workspace alone.
     """
 
     path: Path
@@ -53,18 +59,28 @@ class Place:
     secret: bool = False
     sensitive: bool = False
     full: str = ""
+    access: Access = ""
 
 
 class Workspace:
     """The folder that tools work in. `own` are TrayClaw's folders: config, data, cache.
 
+    `folders` are others that the person granted, each with whether it may be written.
+
     `but` is the default workspace, which no rule of `own` covers: with `TRAYCLAW_HOME` it lies beside the database.
     """
 
     def __init__(
-        self, root: Path, own: Iterable[Path] = (), *, but: Path | None = None, home: Path | None = None
+        self,
+        root: Path,
+        own: Iterable[Path] = (),
+        *,
+        but: Path | None = None,
+        home: Path | None = None,
+        folders: Iterable[tuple[Path, bool]] = (),
     ) -> None:
         self.root = Path(os.path.realpath(root))
+        self.folders = tuple((Path(os.path.realpath(folder)), writable) for folder, writable in folders)
         self._home = Path(os.path.realpath(home or Path.home()))
         self._own = tuple(_folded(Path(os.path.realpath(folder))) for folder in own)
         self._not_own = () if but is None else (_folded(Path(os.path.realpath(but))),)
@@ -82,7 +98,27 @@ class Workspace:
         inside = path == self.root or self.root in path.parents
         reason, secret = self._protection(path)
         sensitive = bool(_SENSITIVE.fullmatch(path.name))
-        return Place(path, self._shown(path), inside, reason, secret, sensitive, self._full(path))
+        access: Access = "workspace" if inside else self._granted(path)
+        return Place(path, self._shown(path), inside, reason, secret, sensitive, self._full(path), access)
+
+    def keeps_back(self, folder: Path) -> Callable[[str], bool]:
+        """Which of the entries of a resolved folder a search must leave out: secrets, credentials."""
+        folded = _folded(folder)
+        near = [one for one in (*self._own, *self._secrets, *self._system) if one.startswith(folded)]
+
+        def kept_back(name: str) -> bool:
+            if _SENSITIVE.fullmatch(name):
+                return True
+            return bool(near) and self._protection(folder / name)[1]
+
+        return kept_back
+
+    def _granted(self, path: Path) -> Access:
+        """The innermost granted folder decides; of the same one granted twice, the narrower grant."""
+        grants = [(len(one.parts), not writable) for one, writable in self.folders if path == one or one in path.parents]
+        if not grants:
+            return ""
+        return "read" if max(grants)[1] else "write"
 
     def _absolute(self, text: str) -> Path:
         if not text or "\0" in text:
