@@ -115,7 +115,9 @@ class Workspace:
 
     def _granted(self, path: Path) -> Access:
         """The innermost granted folder decides; of the same one granted twice, the narrower grant."""
-        grants = [(len(one.parts), not writable) for one, writable in self.folders if path == one or one in path.parents]
+        grants = [
+            (len(one.parts), not writable) for one, writable in self.folders if path == one or one in path.parents
+        ]
         if not grants:
             return ""
         return "read" if max(grants)[1] else "write"

@@ -11,10 +11,13 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from agent.errors import ToolError
 from agent.tools import beneath
+
+if TYPE_CHECKING:
+    from agent.tools.tool import ToolContext
 
 LARGEST = 20_000_000
 """Bytes that are read into memory at most."""
@@ -151,6 +154,21 @@ def before_image(path: Path) -> Mapping[str, Any]:
         with contextlib.suppress(UnicodeDecodeError):
             image["before"] = data.decode("utf-8")
     return image
+
+
+def before_images(context: ToolContext) -> Mapping[str, Any]:
+    """Those of every file that a call is about to change."""
+    places = () if context.effect is None else context.effect.places
+    return {"files": [{"path": str(place.path), **before_image(place.path)} for place in places]}
+
+
+def mode_of(path: Path) -> int:
+    """The permissions of a file."""
+    with beneath.folder(path.parent) as parent:
+        status = beneath.status_in(parent, path)
+    if status is None:
+        raise ToolError(f"There is no file {path.name}.")
+    return stat.S_IMODE(status.st_mode)
 
 
 def _umask() -> int:

@@ -65,20 +65,21 @@ async def test_writing_keeps_the_mode_and_notes_what_was_there(desk):
         assert stat.S_IMODE(path.stat().st_mode) == 0o750
     assert [entry.name for entry in desk.folder.iterdir()] == ["run.sh"]
     effect = desk.effects[0]
-    assert effect["state"] == "done" and effect["detail"]["before"] == "old\n" and effect["detail"]["existed"]
+    image = effect["detail"]["files"][0]
+    assert effect["state"] == "done" and image["before"] == "old\n" and image["existed"]
     assert desk.questions[0].title == "Replace a file?" and "new\n" in desk.questions[0].action
 
 
 async def test_a_new_file_gets_its_folders(desk):
     assert (await desk.call("write_file", path="a/b/c.txt", text="x")).ok
     assert (desk.folder / "a/b/c.txt").read_text() == "x"
-    assert desk.effects[0]["detail"]["existed"] is False
+    assert desk.effects[0]["detail"]["files"][0]["existed"] is False
 
 
 async def test_a_large_before_image_is_only_hashed(desk):
     (desk.folder / "big.txt").write_text("x" * 70_000)
     await desk.call("write_file", path="big.txt", text="small")
-    detail = desk.effects[0]["detail"]
+    detail = desk.effects[0]["detail"]["files"][0]
     assert "before" not in detail and detail["before_size"] == 70_000 and len(detail["before_sha256"]) == 64
 
 
@@ -154,7 +155,7 @@ async def test_a_link_that_appears_after_the_check_is_not_followed(desk):
     path.unlink()
     path.symlink_to(secret)
     with pytest.raises(OSError):
-        prepared.tool.function(replace(context, effect=prepared.effect), path="a.txt")
+        await prepared.tool.function(replace(context, effect=prepared.effect), path="a.txt")
 
 
 # --- replace_text ---------------------------------------------------------------------------------------------------
