@@ -98,7 +98,7 @@ def _steps(change: patching.Change, path: Path, target: Path | None) -> list[_St
     if before is None:
         raise EditError(f"There is no file {path.name}.")
     if change.kind == "delete":
-        return [_Step(path, before, None)]
+        return [_Step(path, before, None, textfile.mode_of(path))]
     if not change.hunks and target is None:
         raise EditError(f"The patch says nothing about what changes in {path.name}.")
     after = before
@@ -111,7 +111,8 @@ def _steps(change: patching.Change, path: Path, target: Path | None) -> list[_St
         return [_Step(path, before, after)]
     if os.path.lexists(target):
         raise EditError(f"{target.name} is there already; nothing is moved over it.")
-    return [_Step(target, None, after, textfile.mode_of(path)), _Step(path, before, None)]
+    mode = textfile.mode_of(path)
+    return [_Step(target, None, after, mode), _Step(path, before, None, mode)]
 
 
 def _content(path: Path) -> bytes | None:
@@ -134,7 +135,7 @@ def _roll_back(done: list[_Step]) -> list[str]:
     for step in reversed(done):
         try:
             if _content(step.path) != step.before:
-                _put(step.path, step.before, None)
+                _put(step.path, step.before, step.mode)
         except (OSError, ToolError):
             failed.append(step.path.name)
     return failed
