@@ -22,6 +22,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from agent import version
 
         return _guarded(lambda: print(f"trayclaw {version()}"), chosen)
+    if len(chosen) == 2 and chosen[0] == "_extract":  # a child that reads one document; see agent/tools/documents.py
+        from agent.tools.documents import main as extract
+
+        return extract(chosen[1:])
     if chosen in ([], ["--background"]):  # the second is how the system starts it at login
         return _guarded(lambda: _start_app(chosen), chosen)
     if chosen[0] == "serve" and chosen[1:] in ([], ["--json"]):

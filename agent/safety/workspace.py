@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -40,8 +40,8 @@ _GIT_RUNS = re.compile(r"(^|/)(\.git|[^/]+\.git)/(hooks(/|$)|config$|modules/.*/
 _WINDOWS_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(\..*)?", re.IGNORECASE)
 
 
-Access = Literal["", "read", "write"]
-"""What a person allowed for a folder besides the workspace."""
+Access = Literal["workspace", "read", "write", ""]
+"""Where a path lies: in the workspace, or in a folder that a person opened for reading or for writing too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,8 @@ class Place:
 
     `protected` is the reason why it must not be changed (empty: none), `secret` says that it must not even be read,
     `sensitive` that reading it shows credentials. `shown` is the path for people, `full` all of it with ~ for the home.
+    `access` says by which right it is reached: in the workspace, in a folder granted for reading, or for reading and
+    writing; empty elsewhere. `inside` is the workspace alone.
     """
 
     path: Path
@@ -67,8 +69,9 @@ class Place:
 
 
 class Workspace:
-    """The folder that tools work in. `own` are TrayClaw's folders: config, data, cache. `folders` are those that a
-    person opened besides, and whether for writing.
+    """The folder that tools work in. `own` are TrayClaw's folders: config, data, cache.
+
+    `folders` are others that the person granted, each with whether it may be written.
 
     `but` is the default workspace, which no rule of `own` covers: with `TRAYCLAW_HOME` it lies beside the database.
     """
@@ -102,27 +105,37 @@ class Workspace:
         inside = path == self.root or self.root in path.parents
         reason, secret = self._protection(path)
         sensitive = bool(_SENSITIVE.fullmatch(path.name))
-        return Place(
-            path,
-            self._shown(path),
-            inside,
-            reason,
-            secret,
-            sensitive,
-            self._full(path),
-            "" if inside else self._access(path),
-        )
+        access: Access = "workspace" if inside else self._granted(path)
+        return Place(path, self._shown(path), inside, reason, secret, sensitive, self._full(path), access)
 
-    def _access(self, path: Path) -> Access:
-        found = [write for folder, write in self.folders if path == folder or folder in path.parents]
-        return ("write" if any(found) else "read") if found else ""
+    def keeps_back(self, folder: Path) -> Callable[[str], bool]:
+        """Which of the entries of a resolved folder a search must leave out: secrets, credentials."""
+        folded = _folded(folder)
+        near = [one for one in (*self._own, *self._secrets, *self._system) if one.startswith(folded)]
+
+        def kept_back(name: str) -> bool:
+            if _SENSITIVE.fullmatch(name):
+                return True
+            return bool(near) and self._protection(folder / name)[1]
+
+        return kept_back
+
+    def _granted(self, path: Path) -> Access:
+        """The innermost granted folder decides; of the same one granted twice, the narrower grant."""
+        grants = [
+            (len(one.parts), not writable) for one, writable in self.folders if path == one or one in path.parents
+        ]
+        if not grants:
+            return ""
+        return "read" if max(grants)[1] else "write"
 
     def fence(self, *, network: bool = False) -> Fence:
         """What programs may touch; blocks on the file system."""
         writable = (self.root, *(folder for folder, write in self.folders if write))
         readable = tuple(folder for folder, write in self.folders if not write)
+        narrower = tuple(one for one in readable if any(folder in one.parents for folder in writable))
         protected = tuple(path for folder in writable for path in run_by_git(folder))
-        return Fence(writable, readable, protected, self._own_folders, network)
+        return Fence(writable, readable, (*narrower, *protected), self._own_folders, network)
 
     def _absolute(self, text: str) -> Path:
         if not text or "\0" in text:

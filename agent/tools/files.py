@@ -1,24 +1,26 @@
-"""Tools for files: read, write, edit, list."""
+"""Tools for single files and folders: read, write, edit, list; and the tuple of all tools for files."""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from agent.errors import EditError, ToolError
 from agent.safety.effects import Effect, visible
-from agent.tools import textfile
+from agent.tools import beneath, reading, textfile
 from agent.tools.clip import clip
+from agent.tools.documents import document_text
 from agent.tools.editing import replace_text
+from agent.tools.patch_tool import apply_patch
+from agent.tools.searching import LEFT_OUT, find_files, search_text
 from agent.tools.tool import Outcome, ToolContext, tool
 
-__all__ = ["edit_file", "list_dir", "read_file", "replace_text", "write_file"]
+__all__ = ["FILE_TOOLS", "edit_file", "list_dir", "read_file", "replace_text", "write_file"]
 
-LONGEST_LINE = 2_000
 MOST_ENTRIES = 500
 SHOWN_CHARS = 6_000
 """What an approval shows of a text at most."""
@@ -71,35 +73,21 @@ def _describe_edit(context: ToolContext, path: str, old: str, new: str, replace_
 
 
 @tool("read", _reading("Read"), also=_PATH_NAMES)
-def read_file(context: ToolContext, path: str, offset: int = 1, limit: int = 2000) -> str:
-    """Read a text file. Lines come numbered; the numbers are not part of the file.
+async def read_file(context: ToolContext, path: str, offset: int = 1, limit: int = 2000) -> str | Outcome:
+    """Read text, a picture, PDF, Word, Excel or PowerPoint file. Lines come numbered; the numbers are not part of it.
 
     Args:
         path: Relative to the workspace, or absolute.
         offset: First line, from 1.
         limit: Number of lines.
     """
-    text = textfile.read_text(context.path).text
-    if not text:
-        return "(the file is empty)"
-    lines = re.split(r"\r\n|\r|\n", text)  # as editors count them; splitlines() knows more kinds
-    if not lines[-1]:
-        lines.pop()
-    first = max(offset, 1)
-    if first > len(lines):
-        raise ToolError(f"The file has {len(lines)} lines; there is no line {first}.")
-    shown: list[str] = []
-    room = context.max_chars - 200
-    for number, line in enumerate(lines[first - 1 : first - 1 + max(limit, 1)], start=first):
-        cut = line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}... ({len(line):,} characters)"
-        room -= len(cut) + len(str(number)) + 2
-        if room < 0 and shown:
-            break
-        shown.append(f"{number}\t{cut}")
-    last = first + len(shown) - 1
-    if last < len(lines):
-        shown.append(f"(lines {first}-{last} of {len(lines)}; go on with offset={last + 1})")
-    return "\n".join(shown)
+    first, limit = max(offset, 1), max(limit, 1)
+    found = await asyncio.to_thread(reading.look, context.path, first, limit, context.max_chars - 200)
+    if isinstance(found, reading.Document):
+        text = await document_text(found.data, found.kind)
+        shown = reading.numbered(text, first, limit, context.max_chars - 200)
+        return Outcome(shown, source=f"the document {context.path.name}")  # mostly the work of others
+    return found
 
 
 @tool("write", _describe_write, also=_PATH_NAMES | {"content": "text", "contents": "text"})
@@ -158,38 +146,52 @@ def list_dir(context: ToolContext, path: str = ".", recursive: bool = False) -> 
         recursive: With everything below it (.git, node_modules and the like left out).
     """
     root = context.path
-    if not root.is_dir():
-        raise ToolError(f"{root.name} is {'a file; use read_file' if root.exists() else 'not there'}.")
     lines: list[str] = []
-    for entry, depth in _entries(root, recursive):
-        if len(lines) == MOST_ENTRIES:
-            lines.append(f"(more than {MOST_ENTRIES} entries; list a folder below)")
-            break
-        lines.append("  " * depth + _entry_line(entry))
+    try:
+        for line, depth in _entries(root, recursive):
+            if len(lines) == MOST_ENTRIES:
+                lines.append(f"(more than {MOST_ENTRIES} entries; list a folder below)")
+                break
+            lines.append("  " * depth + line)
+    except FileNotFoundError:
+        raise ToolError(f"{root.name} is not there.") from None
+    except NotADirectoryError:
+        raise ToolError(f"{root.name} is a file; use read_file.") from None
     return "\n".join(lines) or "(the folder is empty)"
 
 
-_SKIPPED = frozenset((".git", ".hg", ".svn", "node_modules", "__pycache__", ".venv", "venv", ".cache"))
+def _entries(folder: Path, recursive: bool, depth: int = 0) -> Iterator[tuple[str, int]]:
+    with beneath.folder(folder) as handle:
+        yield from _below(None if handle is None else beneath.listing(handle), folder, recursive, depth)
 
 
-def _entries(folder: Path, recursive: bool, depth: int = 0) -> Iterator[tuple[os.DirEntry[str], int]]:
-    with os.scandir(folder) as found:
-        entries = sorted(found, key=lambda entry: (not entry.is_dir(follow_symlinks=False), entry.name.casefold()))
-    for entry in entries:
-        yield entry, depth
-        if recursive and entry.is_dir(follow_symlinks=False) and entry.name not in _SKIPPED and depth < 20:
-            try:
-                yield from _entries(Path(entry.path), True, depth + 1)
-            except PermissionError:
+def _below(handle: int | None, folder: Path, recursive: bool, depth: int) -> Iterator[tuple[str, int]]:
+    try:
+        with os.scandir(folder if handle is None else handle) as found:
+            entries = sorted(found, key=lambda entry: (not entry.is_dir(follow_symlinks=False), entry.name.casefold()))
+        for entry in entries:
+            yield _entry_line(entry, handle), depth
+            if not (recursive and entry.is_dir(follow_symlinks=False)) or entry.name in LEFT_OUT or depth >= 20:
                 continue
+            try:
+                below = None if handle is None else beneath.listing(handle, entry.name)
+            except OSError:
+                continue
+            yield from _below(below, folder / entry.name, recursive, depth + 1)
+    except PermissionError:
+        if not depth:
+            raise
+    finally:
+        if handle is not None:
+            os.close(handle)
 
 
-def _entry_line(entry: os.DirEntry[str]) -> str:
+def _entry_line(entry: os.DirEntry[str], handle: int | None) -> str:
     name = visible(entry.name)
     try:
         if entry.is_symlink():
-            return f"{name} -> {visible(str(Path(entry.path).readlink()))}"
-        if entry.is_dir():
+            return f"{name} -> {visible(os.readlink(entry.path, dir_fd=handle))}"
+        if entry.is_dir(follow_symlinks=False):
             return f"{name}/"
         return f"{name}  {_size(entry.stat(follow_symlinks=False).st_size)}"
     except OSError:
@@ -203,3 +205,6 @@ def _size(count: int) -> str:
             break
         size /= 1000
     return f"{count} B" if unit == "B" else f"{size:.1f} {unit}"
+
+
+FILE_TOOLS = (read_file, write_file, edit_file, apply_patch, list_dir, find_files, search_text)

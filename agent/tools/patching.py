@@ -1,196 +1,167 @@
-"""The tool that applies a patch to several files: all of it or nothing."""
+"""Patches as models write them: the "*** Begin Patch" form and unified diffs; read, and fitted to a text."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
-from agent.errors import EditError, ToolArgumentsError, ToolError
-from agent.safety.effects import Effect, visible
-from agent.tools import textfile
-from agent.tools.clip import clip
-from agent.tools.editing import replace_text
-from agent.tools.tool import Outcome, ToolContext, tool
+from agent.errors import EditError
 
-SHOWN_CHARS = 6_000
+_HEADER = re.compile(r"\*\*\* (Add|Update|Delete) File: (.+)")
+_RANGE = re.compile(r"@@ -(\d+)(?:,\d+)? \+\d+(?:,\d+)? @@(.*)")
+_FOLDS = str.maketrans("“”„‟‘’‚‛‐‑‒–—―−\u00a0\u2002\u2003\u2009\u202f\u3000", "\"\"\"\"''''-------      ")
 
 
 @dataclass(slots=True)
-class FilePatch:
-    """What a patch does to one file. `hunks` are (old, new) passages in their order."""
+class Hunk:
+    """Lines to find and what they become. `anchors` are lines that stand before, `line` a hint from 1."""
 
-    action: Literal["add", "update", "delete"]
+    anchors: list[str] = field(default_factory=list)
+    old: list[str] = field(default_factory=list)
+    new: list[str] = field(default_factory=list)
+    line: int = 0
+    at_end: bool = False
+    bare_end: bool | None = None
+    """Whether the new file's last line has no line end, where the patch says so."""
+
+
+@dataclass(slots=True)
+class Change:
+    """What happens to one file."""
+
+    kind: Literal["add", "update", "delete"]
     path: str
     target: str = ""
-    hunks: list[tuple[str, str]] = field(default_factory=list)
-    text: str = ""
+    hunks: list[Hunk] = field(default_factory=list)
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Every path that it touches."""
+        return (self.path, self.target) if self.target else (self.path,)
 
 
-def _describe(context: ToolContext, patch: str) -> Effect:
-    files = parse(patch)
-    names = [name for file in files for name in (file.path, file.target) if name]
-    places = tuple(context.workspace.place(name) for name in dict.fromkeys(names))
-    shown = ", ".join(place.shown for place in places[:3]) + (f" and {len(places) - 3} more" if len(places) > 3 else "")
-    return Effect(
-        "write",
-        f"Patch {shown}",
-        places,
-        title="Change files?" if len(places) > 1 else "Change a file?",
-        action="\n".join(place.full for place in places) + "\n\n" + clip(visible(patch), SHOWN_CHARS),
-        undoable=True,
-    )
-
-
-@tool("write", _describe, also={"diff": "patch", "input": "patch"})
-def apply_patch(context: ToolContext, patch: str) -> Outcome:
-    """Change several files at once, all or nothing.
-
-    Args:
-        patch: A unified diff, or the form *** Begin Patch / *** Update File: a.py / @@ / -old / +new / *** End Patch.
-    """
-    effect = context.effect
-    if effect is None:
-        raise LookupError("the call was not prepared")
-    files = parse(patch)
-    names = dict.fromkeys(name for file in files for name in (file.path, file.target) if name)
-    paths = dict(zip(names, (place.path for place in effect.places), strict=True))
-    before = {path: textfile.read_bytes(path) if path.exists() else None for path in paths.values()}
-    after: dict[Path, bytes | None] = {}
-    for file in files:  # everything is worked out before the first file is touched
-        _work_out(file, paths, before, after)
-    written: list[Path] = []
-    try:
-        for path, data in after.items():
-            written.append(path)
-            if data is None:
-                path.unlink()
-            else:
-                textfile.replace(path, data)
-    except (OSError, ToolError) as error:
-        for path in reversed(written):
-            old = before.get(path)
-            if old is not None:
-                textfile.replace(path, old)
-            else:
-                path.unlink(missing_ok=True)
-        raise ToolError(f"Nothing was changed: {error}") from error
-    return Outcome(f"Patched {len(after)} {'file' if len(after) == 1 else 'files'}: {', '.join(names)}.")
-
-
-def _work_out(
-    file: FilePatch, paths: dict[str, Path], before: dict[Path, bytes | None], after: dict[Path, bytes | None]
-) -> None:
-    path = paths[file.path]
-    data = after.get(path, before.get(path))
-    if file.action == "add":
-        if data is not None:
-            raise ToolError(f"{file.path} is there already; nothing was changed.")
-        after[path] = file.text.encode()
-        return
-    if data is None:
-        raise ToolError(f"There is no file {file.path}; nothing was changed.")
-    if file.action == "delete":
-        after[path] = None
-        return
-    decoded = textfile.decode(data, path.name)
-    text = decoded.text
-    for number, (old, new) in enumerate(file.hunks, start=1):
-        try:
-            text = _replaced(text, old, new)
-        except EditError as error:
-            raise ToolError(f"{file.path}, change {number}: {error} Nothing was changed.") from error
-    target = paths[file.target] if file.target else path
-    if target != path:
-        if after.get(target, before.get(target)) is not None:
-            raise ToolError(f"{file.target} is there already; nothing was changed.")
-        after[path] = None
-    after[target] = decoded.encode(text)
-
-
-def _replaced(text: str, old: str, new: str) -> str:
-    if not old:  # only additions, and no context that says where
-        return text + new if not text or text.endswith("\n") else f"{text}\n{new}"
-    try:
-        return replace_text(text, old, new)
-    except EditError:
-        if not old.endswith("\n"):
-            raise
-        return replace_text(text, old.removesuffix("\n"), new.removesuffix("\n"))  # the last line has no end
-
-
-def parse(patch: str) -> list[FilePatch]:
-    """Both forms. Raises `ToolArgumentsError`."""
+def parse(patch: str) -> list[Change]:
+    """The changes in order. Raises `EditError` for what is no patch, or names a file twice."""
     lines = patch.replace("\r\n", "\n").split("\n")
-    if lines and not lines[-1]:
+    while lines and not lines[-1].strip():
         lines.pop()
-    files = list(_marked(lines) if any(line.startswith("*** Begin Patch") for line in lines) else _unified(lines))
-    if not files:
-        raise ToolArgumentsError("The patch names no file. Begin with *** Begin Patch, or with --- and +++ lines.")
-    for file in files:
-        if file.action == "update" and not file.hunks and not file.target:
-            raise ToolArgumentsError(f"The patch changes nothing in {file.path}.")
-    return files
+    begin = next((index for index, line in enumerate(lines) if line.strip() == "*** Begin Patch"), None)
+    changes = _unified(lines) if begin is None else _marked(lines[begin + 1 :])
+    if not changes:
+        raise EditError("The patch changes nothing. Start it with *** Begin Patch, or give a unified diff.")
+    named = [path for change in changes for path in change.paths]
+    twice = next((path for path in named if named.count(path) > 1), None)
+    if twice:
+        raise EditError(f"The patch names {twice} twice; put all changes of a file under one header.")
+    return changes
 
 
-_HEADER = re.compile(r"\*\*\* (Add|Update|Delete) File: (.+)")
-
-
-def _marked(lines: list[str]) -> Iterator[FilePatch]:
-    file: FilePatch | None = None
-    hunk: list[str] = []
-    for line in [*lines, "*** End Patch"]:
-        header = _HEADER.match(line)
-        ends = bool(header) or line.startswith(("*** End", "*** Begin Patch", "@@", "*** Move to:"))
-        if ends and file is not None and hunk:
-            _add(file, hunk)
-            hunk = []
-        if header or line.startswith("*** End Patch"):
-            if file is not None:
-                yield file
-            file = None
+def _marked(lines: list[str]) -> list[Change]:
+    changes: list[Change] = []
+    ended = False
+    for number, line in enumerate(lines, start=2):
+        if line.strip() == "*** End Patch":
+            ended = True
+            break
+        header = _HEADER.fullmatch(line.rstrip())
         if header:
-            action: Literal["add", "update", "delete"] = (
-                "add" if header[1] == "Add" else "delete" if header[1] == "Delete" else "update"
-            )
-            file = FilePatch(action, header[2].strip())
-        elif line.startswith("*** Move to:") and file is not None:
-            file.target = line.partition(":")[2].strip()
-        elif file is not None and not line.startswith(("***", "@@")):
-            hunk.append(line)
+            kind: Literal["add", "update", "delete"] = header[1].lower()  # type: ignore[assignment]
+            changes.append(Change(kind, header[2].strip(), hunks=[Hunk()] if kind == "add" else []))
+        elif not changes:
+            raise EditError(f"Line {number} of the patch is not a file header like *** Update File: name.")
+        elif line.startswith("*** Move to: ") and changes[-1].kind == "update" and not changes[-1].hunks:
+            changes[-1].target = line[13:].strip()
+        elif changes[-1].kind == "delete":
+            if line.strip():
+                raise EditError(f"Line {number} of the patch: a deleted file has no lines.")
+        elif changes[-1].kind == "add":
+            if not line.startswith("+"):
+                raise EditError(f"Line {number} of the patch: every line of an added file begins with +.")
+            changes[-1].hunks[0].new.append(line[1:])
+        else:
+            _hunk_line(changes[-1].hunks, line, number)
+    if not ended:
+        raise EditError("The patch has no *** End Patch; it may have been cut off.")
+    return changes
 
 
-def _unified(lines: list[str]) -> Iterator[FilePatch]:
-    file: FilePatch | None = None
-    hunk: list[str] = []
-    old_name, position = "", 0
-    while position < len(lines):
-        line = lines[position]
-        following = lines[position + 1] if position + 1 < len(lines) else ""
-        if line.startswith("--- ") and following.startswith("+++ "):
-            if file is not None:
-                _add(file, hunk)
-                yield file
-            hunk = []
-            old_name, new_name = _name(line[4:]), _name(following[4:])
-            if old_name == "/dev/null":
-                file = FilePatch("add", new_name)
-            elif new_name == "/dev/null":
-                file = FilePatch("delete", old_name)
-            else:
-                file = FilePatch("update", old_name, new_name if new_name != old_name else "")
-            position += 1
-        elif line.startswith("@@") and file is not None:
-            _add(file, hunk)
-            hunk = []
-        elif file is not None and (not line or line[0] in " +-\\"):
-            hunk.append(line)
-        position += 1
-    if file is not None:
-        _add(file, hunk)
-        yield file
+def hunks_of(diff: str) -> list[Hunk]:
+    """The hunks for one file."""
+    hunks: list[Hunk] = []
+    for number, line in enumerate(diff.split("\n"), start=1):
+        _hunk_line(hunks, line, number)
+    return hunks
+
+
+def _hunk_line(hunks: list[Hunk], line: str, number: int) -> None:
+    if line.startswith("@@"):
+        ranged = _RANGE.match(line)
+        if ranged:
+            hunks.append(Hunk(line=int(ranged[1])))
+            return
+        anchor = line[2:].removeprefix(" ")
+        if hunks and not hunks[-1].old and not hunks[-1].new and anchor.strip():
+            hunks[-1].anchors.append(anchor)
+        else:
+            hunks.append(Hunk([anchor] if anchor.strip() else []))
+        return
+    if line.strip() == "*** End of File":
+        if hunks:
+            hunks[-1].at_end = True
+        return
+    if not hunks:
+        if not line.strip():
+            return
+        hunks.append(Hunk())
+    hunk = hunks[-1]
+    if line.startswith("\\"):
+        hunk.bare_end = True
+    elif line.startswith("-"):
+        hunk.old.append(line[1:])
+    elif line.startswith("+"):
+        hunk.new.append(line[1:])
+        hunk.bare_end = None
+    elif line.startswith(" ") or not line:
+        hunk.old.append(line[1:])
+        hunk.new.append(line[1:])
+    else:
+        raise EditError(f"Line {number} of the patch begins with none of: space, +, -, @@.")
+
+
+def _unified(lines: list[str]) -> list[Change]:
+    changes: list[Change] = []
+    index = 0
+    left_old = left_new = 0
+    while index < len(lines):
+        line = lines[index]
+        if left_old <= 0 and left_new <= 0 and line.startswith("--- ") and lines[index + 1 : index + 2]:
+            after = lines[index + 1]
+            if not after.startswith("+++ "):
+                raise EditError(f"Line {index + 2} of the patch: +++ and a file name are missing.")
+            changes.append(_file(_name(line[4:]), _name(after[4:])))
+            index += 2
+            continue
+        counts = re.match(r"@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@", line)
+        if changes and (counts or line.startswith("@@")):
+            left_old, left_new = (int(counts[1] or 1), int(counts[2] or 1)) if counts else (0, 0)
+            _hunk_line(changes[-1].hunks, line, index + 1)
+        elif line.startswith(("rename from ", "GIT binary patch", "Binary files ", "copy from ")):
+            raise EditError("Renames, copies and binary files of unified diffs are not understood.")
+        elif changes and changes[-1].hunks and not line.startswith(("diff ", "index ", "new file", "deleted file")):
+            _hunk_line(changes[-1].hunks, line, index + 1)
+            left_old -= line[:1] in (" ", "-", "")
+            left_new -= line[:1] in (" ", "+", "")
+        index += 1
+    return changes
+
+
+def _file(old: str, new: str) -> Change:
+    if old == "/dev/null":
+        return Change("add", new)
+    if new == "/dev/null":
+        return Change("delete", old)
+    return Change("update", new)
 
 
 def _name(text: str) -> str:
@@ -198,17 +169,119 @@ def _name(text: str) -> str:
     return name[2:] if name.startswith(("a/", "b/")) else name
 
 
-def _add(file: FilePatch, hunk: list[str]) -> None:
-    """One hunk's lines, each marked by its first character; an empty one stands for an empty line of context."""
-    if not hunk:
-        return
-    marks = [(line[:1] or " ", line[1:]) for line in hunk if not line.startswith("\\")]
-    if any(mark not in " +-" for mark, _ in marks):
-        raise ToolArgumentsError(f"In the patch of {file.path} a line begins with neither a space, + nor -.")
-    if file.action == "add":
-        file.text += "".join(f"{line}\n" for mark, line in marks if mark == "+")
-        return
-    old = "".join(f"{line}\n" for mark, line in marks if mark in " -")
-    new = "".join(f"{line}\n" for mark, line in marks if mark in " +")
-    if old != new:
-        file.hunks.append((old, new))
+# --- fitting ------------------------------------------------------------------------------------------------------
+def added(change: Change) -> str:
+    """The text of a new file."""
+    lines = [line for hunk in change.hunks for line in hunk.new]
+    bare = any(hunk.bare_end for hunk in change.hunks)
+    return "\n".join(lines) + ("" if bare or not lines else "\n")
+
+
+def apply(before: str, hunks: list[Hunk], name: str = "The file") -> str:
+    """The text with all hunks in it, or `EditError`. Line ends and the end of the file stay as they are."""
+    ending = "\r\n" if before.count("\r\n") * 2 > before.count("\n") else "\n"
+    lines = before.split("\n")
+    closed = lines[-1] == ""
+    if closed:
+        lines.pop()
+    bare = [line.removesuffix("\r") for line in lines]
+    pieces: list[str] = []
+    cursor = 0
+    for number, hunk in enumerate(hunks, start=1):
+        if not hunk.old and not hunk.new:
+            raise EditError(f"Part {number} of the patch for {name} is empty.")
+        start, length = _placed(bare, hunk, cursor, f"{name}, part {number}")
+        pieces += lines[cursor:start]
+        pieces += _merged(lines[start : start + length], hunk, ending)
+        cursor = start + length
+    at_end = cursor == len(lines)
+    pieces += lines[cursor:]
+    if not pieces:
+        return ""
+    ends = closed or not before
+    if at_end and hunks and hunks[-1].bare_end is not None:
+        ends = not hunks[-1].bare_end
+    text = "\n".join(pieces)
+    if ends:
+        return text + "\n"
+    return text.removesuffix("\r")
+
+
+def _merged(theirs: list[str], hunk: Hunk, ending: str) -> list[str]:
+    """The new lines; those that the hunk only quotes stay exactly as the file has them."""
+    import difflib
+
+    suffix = "\r" if ending == "\r\n" else ""
+    merged: list[str] = []
+    matcher = difflib.SequenceMatcher(None, hunk.old, hunk.new, autojunk=False)
+    for tag, old_from, old_to, new_from, new_to in matcher.get_opcodes():
+        if tag == "equal":
+            merged += theirs[old_from:old_to]
+        else:
+            merged += [line + suffix for line in hunk.new[new_from:new_to]]
+    return merged
+
+
+def _placed(lines: list[str], hunk: Hunk, cursor: int, name: str) -> tuple[int, int]:
+    anchors = hunk.anchors
+    if len(anchors) == 1 and hunk.old and not _lines_like(lines, anchors, cursor):
+        anchors = []  # what stands behind @@ is often only a remark; the lines must be unique then
+    for anchor in anchors:
+        found = _lines_like(lines, [anchor], cursor)
+        if not found:
+            raise EditError(f"{name}: there is no line {anchor!r} after line {cursor}.")
+        cursor = found[0] + 1
+    if not hunk.old:
+        if hunk.anchors:
+            return cursor, 0
+        if hunk.line:
+            return max(min(hunk.line, len(lines)), cursor), 0
+        return len(lines), 0
+    places = _lines_like(lines, hunk.old, cursor)
+    if hunk.at_end:
+        places = [place for place in places if place + len(hunk.old) == len(lines)]
+    if not places and hunk.old[-1] == "":  # an empty line between two parts of a patch
+        trimmed = Hunk(hunk.anchors, hunk.old[:-1], hunk.new, hunk.line, hunk.at_end)
+        if trimmed.old and hunk.new and hunk.new[-1] == "" and (at := _lines_like(lines, trimmed.old, cursor)):
+            hunk.old.pop()
+            hunk.new.pop()
+            places = at
+    if not places:
+        raise EditError(f"{name}: the lines are not in the file{_nearest(lines, hunk.old)}")
+    if len(places) > 1 and hunk.line:
+        places.sort(key=lambda place: abs(place + 1 - hunk.line))
+        if abs(places[0] + 1 - hunk.line) < abs(places[1] + 1 - hunk.line):
+            places = places[:1]
+    if len(places) > 1 and not anchors:
+        shown = ", ".join(str(place + 1) for place in places[:8])
+        raise EditError(f"{name}: the lines are there {len(places)} times (at {shown}). Quote more around them.")
+    return places[0], len(hunk.old)
+
+
+def _lines_like(lines: list[str], wanted: list[str], cursor: int) -> list[int]:
+    """Where the lines stand from the cursor on: exactly, else but for blanks at their ends, else typography."""
+    for form in (
+        str,
+        str.rstrip,
+        lambda line: line.translate(_FOLDS).rstrip(),
+        lambda line: line.translate(_FOLDS).strip(),
+    ):
+        have, want = [form(line) for line in lines], [form(line) for line in wanted]
+        if not any(want) and form is not str:
+            return []
+        found = [at for at in range(cursor, len(have) - len(want) + 1) if have[at : at + len(want)] == want]
+        if found:
+            return found
+    return []
+
+
+def _nearest(lines: list[str], wanted: list[str]) -> str:
+    first = next((line for line in wanted if line.strip()), "")
+    for number, line in enumerate(lines, start=1):
+        if first and line.strip() == first.strip():
+            for offset, want in enumerate(wanted[wanted.index(first) :]):
+                have = lines[number - 1 + offset] if number - 1 + offset < len(lines) else None
+                if have is None or have.strip() != want.strip():
+                    there = "the end of the file" if have is None else repr(have[:200])
+                    return f"; line {number + offset} is {there}, not {want[:200]!r}."
+    return ". Read it again and quote them exactly."

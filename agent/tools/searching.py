@@ -1,174 +1,249 @@
-"""Tools that look for files by name and for text in files."""
+"""Finding files by name and text in them: bounded in time and size, links not followed, credentials left out."""
 
 from __future__ import annotations
 
-import fnmatch
+import contextlib
+import heapq
 import os
-import re
+import stat
 import time
-from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
-from agent.errors import ToolError
-from agent.safety.effects import Effect, one_line, visible
-from agent.tools import textfile
+from agent.errors import ToolArgumentsError, ToolError
+from agent.safety.effects import Effect, visible
+from agent.tools import beneath, textfile
+from agent.tools.globs import Glob, State
 from agent.tools.tool import ToolContext, tool
 
-MOST_FILES = 200
-MOST_LINES = 200
-LONGEST_LINE = 400
-LARGEST_FILE = 5_000_000
-MOST_SEEN = 200_000
+MOST_FOUND = 200
+MOST_MATCHES = 200
 SECONDS = 20.0
-_SKIPPED = frozenset((".git", ".hg", ".svn", "node_modules", "__pycache__", ".venv", "venv", ".cache"))
+LARGEST_SEARCHED = 5_000_000
+"""Bytes of a file that is searched."""
+LONGEST_LINE = 300
+DEEPEST = 60
+LEFT_OUT = frozenset((".git", ".hg", ".svn", "node_modules", "__pycache__", ".venv", "venv", ".cache"))
 
 
-def _describe_find(context: ToolContext, pattern: str, path: str = ".") -> Effect:
-    place = context.workspace.place(path)
-    what = f"Find {one_line(pattern, 40)} in {place.shown}"
-    return Effect("read", what, (place,), title="Look outside the workspace?", action=f"{visible(what)}: {place.full}")
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A file, valid while the walk stands at it."""
+
+    path: Path
+    name: str
+    parent: int | None
+    status: Callable[[], os.stat_result]
 
 
-def _describe_search(context: ToolContext, pattern: str, path: str = ".", **_: Any) -> Effect:
-    place = context.workspace.place(path)
-    what = f"Search {place.shown} for {one_line(pattern, 40)}"
-    return Effect(
-        "read", what, (place,), title="Search outside the workspace?", action=f"{visible(what)}: {place.full}"
-    )
+def _looking(verb: str) -> Callable[..., Effect]:
+    def describe(context: ToolContext, pattern: str, path: str = ".", **_: Any) -> Effect:
+        place = context.workspace.place(path)
+        return Effect(
+            "read",
+            f"{verb} {visible(pattern)} in {place.shown}",
+            (place,),
+            title="Search this folder?",
+            action=f"{verb} {visible(pattern)} in {visible(place.full)} and everything below it",
+        )
+
+    return describe
 
 
-@tool("read", _describe_find)
+@tool("read", _looking("Find"), also={"glob": "pattern", "folder": "path"})
 def find_files(context: ToolContext, pattern: str, path: str = ".") -> str:
-    """Find files by name, the newest first.
+    """Find files by name, newest first. .git, node_modules and the like are left out.
 
     Args:
-        pattern: Like *.py or src/**/test_*.py.
+        pattern: Like *.py or src/**/test_*.{js,ts}; without a slash at any depth.
         path: Folder to look in.
     """
-    root = _folder(context.path)
-    wanted = pattern.strip().removeprefix("./")
-    found: list[tuple[float, str]] = []
-    for file in _files(root):
-        name = file.relative_to(root).as_posix()
-        if _matches(name, wanted):
-            try:
-                found.append((file.lstat().st_mtime, name))
-            except OSError:
-                continue
-    found.sort(reverse=True)
-    lines = [visible(name) for _, name in found[:MOST_FILES]]
-    if len(found) > MOST_FILES:
-        lines.append(f"({len(found):,} files match; these are the {MOST_FILES} newest)")
-    return "\n".join(lines) or "No file matches."
+    walk = _Walk(context, Glob(pattern))
+    newest: list[tuple[float, str]] = []
+    count = 0
+    for found in walk.files():
+        count += 1
+        with contextlib.suppress(OSError):
+            entry = (found.status().st_mtime, found.name)
+            (heapq.heappush if len(newest) < MOST_FOUND else heapq.heappushpop)(newest, entry)
+    lines = [visible(name) for _, name in sorted(newest, key=lambda one: (-one[0], one[1]))]
+    if count > len(lines):
+        lines.append(f"({count:,} files; the newest {len(lines)} are shown)")
+    return "\n".join([*lines, *walk.notes()]) or "(no file matches)"
 
 
-@tool("read", _describe_search)
+@tool("read", _looking("Search for"), also={"regex": "pattern", "query": "pattern", "include": "glob"})
 def search_text(
-    context: ToolContext, pattern: str, path: str = ".", files: str = "", ignore_case: bool = False, around: int = 0
+    context: ToolContext, pattern: str, path: str = ".", glob: str = "*", ignore_case: bool = False, around: int = 0
 ) -> str:
-    """Search the text of files for a regular expression.
+    """Search the text of files with a regular expression. Answers with path:line: text.
 
     Args:
         pattern: Regular expression.
-        path: File or folder to search.
-        files: Only files with such names, like *.md.
-        ignore_case: Upper and lower case alike.
-        around: Lines to show before and after each match.
+        path: Folder or file.
+        glob: Only files like *.py.
+        ignore_case: Whether case does not matter.
+        around: Lines shown before and after each match, up to 10.
     """
-    import regex
-
-    try:
-        # This engine gives up after a time; with Python's own a bad pattern holds a thread for ever.
-        expression = regex.compile(pattern, regex.IGNORECASE if ignore_case else 0)
-    except regex.error as error:
-        raise ToolError(f"This is no regular expression: {error}.") from error
-    root = context.path
-    deadline = time.monotonic() + SECONDS
+    search = _Search(pattern, ignore_case, min(max(around, 0), 10))
+    walk = _Walk(context, Glob(glob))
+    notes: list[str] = []
+    room = context.max_chars - 300
     lines: list[str] = []
-    for file in [root] if root.is_file() else _files(_folder(root)):
-        name = file.name if file == root else file.relative_to(root).as_posix()
-        if files and not _matches(name, files):
-            continue
-        hits = _hits(file, expression, deadline)
-        if hits is None:
-            lines.append(f"(ended after {SECONDS:.0f} seconds; search a smaller folder or with a simpler pattern)")
-            break
-        numbers, text = hits
-        lines += _shown(visible(name), text, numbers, min(max(around, 0), 10))
-        if len(lines) > MOST_LINES:
-            del lines[MOST_LINES:]
-            lines.append(f"(more than {MOST_LINES} lines; search a smaller folder or more exactly)")
-            break
-    return "\n".join(lines) or "Nothing matches."
-
-
-def _hits(file: Path, expression: Any, deadline: float) -> tuple[list[int], list[str]] | None:
-    """The matching lines of a file, by number from 0, and all its lines; None when the time is over."""
-    left = deadline - time.monotonic()
-    if left <= 0:
-        return None
     try:
-        if file.lstat().st_size > LARGEST_FILE or file.is_symlink():
-            return [], []
-        text = textfile.read_text(file).text
-    except (OSError, ToolError):  # unreadable or no text: what can be searched is searched
-        return [], []
-    lines = re.split(r"\r\n|\r|\n", text.removesuffix("\n"))
-    try:
-        return [number for number, line in enumerate(lines) if expression.search(line, timeout=left)], lines
+        for line in (line for found in walk.files() for line in search.lines(found, walk.deadline)):
+            room -= len(line) + 1
+            if room < 0 or search.matches > MOST_MATCHES:
+                notes.append("(there are more matches; narrow the pattern, the path or the glob)")
+                break
+            lines.append(line)
     except TimeoutError:
-        return None
+        notes.append("(the expression takes too long on these files; the rest was not searched)")
+    if search.too_large:
+        notes.append(f"({search.too_large} files of more than {LARGEST_SEARCHED:,} bytes were not searched)")
+    return "\n".join([*lines, *notes, *walk.notes()]) if lines or notes else "\n".join(["(no match)", *walk.notes()])
 
 
-def _shown(name: str, lines: list[str], numbers: list[int], around: int) -> list[str]:
-    shown: list[str] = []
-    last = -1
-    for number in numbers:
-        for near in range(max(number - around, last + 1), min(number + around + 1, len(lines))):
-            mark = ":" if near == number or near in numbers else "-"
-            line = lines[near]
-            cut = line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}..."
-            shown.append(f"{name}{mark}{near + 1}{mark} {cut}")
-            last = near
-    return shown
+class _Search:
+    """One expression, over one file after the other."""
 
+    def __init__(self, pattern: str, ignore_case: bool, around: int) -> None:
+        import regex  # unlike `re` it can be given a time limit, and lets other threads run meanwhile
 
-def _folder(path: Path) -> Path:
-    if not path.is_dir():
-        raise ToolError(f"{path.name} is {'a file' if path.exists() else 'not there'}; give a folder.")
-    return path
-
-
-def _matches(name: str, pattern: str) -> bool:
-    if "/" not in pattern:
-        return fnmatch.fnmatchcase(PurePosixPath(name).name, pattern)
-    return re.fullmatch(_expression(pattern), name) is not None
-
-
-def _expression(pattern: str) -> str:
-    """A glob with ** as a regular expression."""
-    parts = re.split(r"(\*\*/|\*\*|\*|\?)", pattern)
-    translated = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    return "".join(translated.get(part, re.escape(part)) for part in parts)
-
-
-def _files(root: Path) -> Iterator[Path]:
-    """All files below a folder, in order; links are not followed."""
-    waiting, seen = [root], 0
-    while waiting:
-        folder = waiting.pop()
+        if not pattern or len(pattern) > 1_000:
+            raise ToolArgumentsError("The expression is empty or too long.")
         try:
-            with os.scandir(folder) as found:
-                entries = sorted(found, key=lambda entry: entry.name)
+            self._pattern = regex.compile(pattern, regex.MULTILINE | (regex.IGNORECASE if ignore_case else 0))
+        except (regex.error, RecursionError, OverflowError) as error:
+            raise ToolArgumentsError(f"The expression is not valid: {error}.") from None
+        self._around = around
+        self.matches = 0
+        self.too_large = 0
+
+    def lines(self, found: _Found, deadline: float) -> Iterator[str]:
+        text = self._text(found)
+        if text is None:
+            return
+        numbers = self._numbers(text, deadline)
+        if not numbers:
+            return
+        lines = text.split("\n")
+        shown = 0
+        for number in numbers:
+            self.matches += 1
+            first = max(number - self._around, shown + 1)
+            if self._around and shown and first > shown + 1:
+                yield "--"
+            for one in range(first, min(number + self._around, len(lines)) + 1):
+                mark = ":" if one in numbers else "-"
+                line = lines[one - 1].rstrip("\r")
+                cut = line if len(line) <= LONGEST_LINE else line[:LONGEST_LINE] + "..."
+                yield f"{visible(found.name)}{mark}{one}{mark} {cut}"
+                shown = one
+
+    def _text(self, found: _Found) -> str | None:
+        try:
+            handle = beneath.open_in(found.parent, found.path)
         except OSError:
-            continue
-        for entry in entries:
-            seen += 1
-            if seen > MOST_SEEN:
-                return
-            if entry.is_dir(follow_symlinks=False):
-                if entry.name not in _SKIPPED:
-                    waiting.append(Path(entry.path))
-            elif entry.is_file(follow_symlinks=False):
-                yield Path(entry.path)
+            return None
+        with os.fdopen(handle, "rb") as file:
+            status = os.fstat(handle)
+            if not stat.S_ISREG(status.st_mode):
+                return None
+            if status.st_size > LARGEST_SEARCHED:
+                self.too_large += 1
+                return None
+            data = file.read(LARGEST_SEARCHED)
+        try:
+            return textfile.decode(data, found.name).text
+        except ToolError:  # a binary file
+            return None
+
+    def _numbers(self, text: str, deadline: float) -> dict[int, None]:
+        """The lines on which matches begin, in order."""
+        numbers: dict[int, None] = {}
+        line, position = 1, 0
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        for match in self._pattern.finditer(text, timeout=left, concurrent=True):
+            start = match.start()
+            if start == len(text) and start and text[-1] == "\n":  # behind the last line end there is no line
+                break
+            line += text.count("\n", position, start)
+            position = start
+            numbers[line] = None
+            if len(numbers) > MOST_MATCHES:
+                break
+        return numbers
+
+
+class _Walk:
+    """The files below a folder, in order of their names; a file alone is its own walk."""
+
+    def __init__(self, context: ToolContext, glob: Glob) -> None:
+        self.deadline = time.monotonic() + SECONDS
+        self._workspace, self._root, self._glob = context.workspace, context.path, glob
+        self._kept_back = 0
+        self._late = False
+
+    def notes(self) -> list[str]:
+        """What was not looked at."""
+        notes = []
+        if self._kept_back:
+            notes.append(f"({self._kept_back} entries that hold credentials were left out)")
+        if self._late:
+            notes.append(f"(stopped after {SECONDS:.0f} seconds)")
+        return notes
+
+    def files(self) -> Iterator[_Found]:
+        try:
+            with beneath.folder(self._root) as handle:
+                yield from self._below(handle, self._root, "", self._glob.start, 0)
+        except NotADirectoryError:
+            with beneath.folder(self._root.parent) as handle:
+                name = self._root.name
+                yield _Found(self._root, name, handle, lambda: os.stat(name, dir_fd=handle, follow_symlinks=False))
+
+    def _below(self, handle: int | None, folder: Path, prefix: str, state: State, depth: int) -> Iterator[_Found]:
+        kept_back = self._workspace.keeps_back(folder)
+        listed = None if handle is None else beneath.listing(handle)
+        try:
+            with os.scandir(folder if listed is None else listed) as entries:
+                ordered = sorted(entries, key=lambda entry: entry.name)
+            for entry in ordered:
+                if time.monotonic() > self.deadline:
+                    self._late = True
+                    return
+                after = self._glob.step(state, entry.name)
+                if not after or entry.is_symlink():
+                    continue
+                is_folder = entry.is_dir(follow_symlinks=False)
+                if is_folder and (entry.name in LEFT_OUT or depth == DEEPEST):
+                    continue
+                if kept_back(entry.name):
+                    self._kept_back += is_folder or self._glob.fits(after)
+                    continue
+                name, path = prefix + entry.name, folder / entry.name
+                if is_folder:
+                    with contextlib.suppress(OSError, ToolError):
+                        yield from self._enter(listed, path, name, after, depth)
+                elif entry.is_file(follow_symlinks=False) and self._glob.fits(after):
+                    yield _Found(path, name, listed, partial(entry.stat, follow_symlinks=False))
+        finally:
+            if listed is not None:
+                os.close(listed)
+
+    def _enter(self, listed: int | None, path: Path, name: str, state: State, depth: int) -> Iterator[_Found]:
+        if listed is None:
+            with beneath.folder(path):
+                yield from self._below(None, path, f"{name}/", state, depth + 1)
+            return
+        below = beneath.listing(listed, path.name)
+        try:
+            yield from self._below(below, path, f"{name}/", state, depth + 1)
+        finally:
+            os.close(below)

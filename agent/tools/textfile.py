@@ -5,15 +5,19 @@ from __future__ import annotations
 import codecs
 import contextlib
 import os
+import secrets
 import stat
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from agent.errors import ToolError
+from agent.tools import beneath
 
 LARGEST = 20_000_000
 """Bytes that are read into memory at most."""
+LARGEST_IMAGE = 64_000
+"""Bytes of a before-image that a receipt keeps."""
 
 _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 
@@ -37,22 +41,38 @@ class TextFile:
 
 def read_bytes(path: Path) -> bytes:
     """The content of a regular file whose path was resolved before. Never waits on a pipe or device, never follows a
-    symlink that took the file's place meanwhile. Raises `ToolError`, `OSError`."""
-    flags = os.O_RDONLY
-    for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY", "O_NOCTTY"):
-        flags |= getattr(os, name, 0)
-    if path.is_dir():
+    symlink that took the place of the file or a folder meanwhile. Raises `ToolError`, `OSError`."""
+    return _read(path)[0]
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """The same, open."""
+    handle = beneath.open_file(path) if not _is_folder(path) else -1
+    if handle < 0:
         raise ToolError(f"{path.name} is a folder; use list_dir.")
-    handle = os.open(path, flags)
-    with os.fdopen(handle, "rb") as file:
-        status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode):
-            raise ToolError(f"{path.name} is not an ordinary file.")
-        if os.path.realpath(path) != str(path):
-            raise ToolError(f"{path.name} was replaced by a link meanwhile.")
+    file = os.fdopen(handle, "rb")
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        file.close()
+        raise ToolError(f"{path.name} is not an ordinary file.")
+    return file
+
+
+def _is_folder(path: Path) -> bool:
+    with contextlib.suppress(FileNotFoundError), beneath.folder(path.parent) as parent:
+        status = beneath.status_in(parent, path)
+        return status is not None and stat.S_ISDIR(status.st_mode)
+    return False
+
+
+def _read(path: Path) -> tuple[bytes, os.stat_result]:
+    with open_regular(path) as file:
+        status = os.fstat(file.fileno())
         if status.st_size > LARGEST:
             raise ToolError(f"{path.name} has {status.st_size:,} bytes; more than {LARGEST:,} are not read at once.")
-        return file.read(LARGEST + 1)
+        data = file.read(LARGEST + 1)
+    if len(data) > LARGEST:  # it grew meanwhile
+        raise ToolError(f"{path.name} has more than {LARGEST:,} bytes; they are not read at once.")
+    return data, status
 
 
 def decode(data: bytes, name: str) -> TextFile:
@@ -77,30 +97,49 @@ def read_text(path: Path) -> TextFile:
     return decode(read_bytes(path), path.name)
 
 
-def replace(path: Path, data: bytes) -> None:
-    """Write beside the file and rename: whole or not at all. The mode of an existing file stays; missing folders are
-    made. Raises `ToolError`, `OSError`."""
-    try:
-        status = path.lstat()
-    except FileNotFoundError:
-        status = None
-    if status is not None and not stat.S_ISREG(status.st_mode):
-        raise ToolError(f"{path.name} is not an ordinary file.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if os.path.realpath(path.parent) != str(path.parent):
-        raise ToolError(f"{path.parent} was replaced by a link meanwhile.")
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".trayclaw")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(stat.S_IMODE(status.st_mode) if status else 0o666 & ~_umask())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+def replace(path: Path, data: bytes, mode: int | None = None) -> None:
+    """Write beside the file and rename: whole or not at all. The mode of an existing file stays unless given; missing
+    folders are made. Raises `ToolError`, `OSError`."""
+    with beneath.folder(path.parent, make=True) as parent:
+        status = beneath.status_in(parent, path)
+        if status is not None and not stat.S_ISREG(status.st_mode):
+            raise ToolError(f"{path.name} is not an ordinary file.")
+        if mode is None:
+            mode = stat.S_IMODE(status.st_mode) if status else 0o666 & ~_umask()
+        temporary = path.with_name(f".{secrets.token_hex(8)}.trayclaw")
+        handle = beneath.create_in(parent, temporary)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                if hasattr(os, "fchmod"):
+                    os.fchmod(file.fileno(), mode)
+                os.fsync(file.fileno())
+            beneath.rename_in(parent, temporary, path)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                beneath.remove_in(parent, temporary)
+            raise
+
+
+def remove(path: Path) -> None:
+    """Delete a regular file. Raises `ToolError`, `OSError`."""
+    with beneath.folder(path.parent) as parent:
+        status = beneath.status_in(parent, path)
+        if status is None:
+            raise ToolError(f"There is no file {path.name}.")
+        if not stat.S_ISREG(status.st_mode):
+            raise ToolError(f"{path.name} is not an ordinary file.")
+        beneath.remove_in(parent, path)
+
+
+def mode_of(path: Path) -> int:
+    """The permissions of a file."""
+    with beneath.folder(path.parent) as parent:
+        status = beneath.status_in(parent, path)
+    if status is None:
+        raise ToolError(f"There is no file {path.name}.")
+    return stat.S_IMODE(status.st_mode)
 
 
 def _umask() -> int:

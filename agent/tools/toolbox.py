@@ -216,6 +216,8 @@ class Toolbox:
                     source = scope.scrub(outcome.source)
                     scope.taint.read(source, text)
                     text = quote_untrusted(text, source)
+                elif prepared is not None and outcome.ok and prepared.effect.kind in ("read", "execute"):
+                    scope.taint.mention(one_line(scope.scrub(_spoken(prepared.effect))))
                 result = ToolResult(call.id, call.name, text, outcome.ok, images=outcome.images)
                 scope.publish(
                     ToolFinished(
@@ -338,6 +340,13 @@ class Toolbox:
         note = {**outcome.detail, "text": one_line(outcome.text, 300), **await _changed(scope, snapshot)}
         await scope.record_end(effect_id, "done" if outcome.ok else "failed", seconds, _scrubbed(note, scope.scrub))
         return outcome, seconds
+
+
+def _spoken(effect: Effect) -> str:
+    """What a question names of the person's own things that the model was shown."""
+    if effect.kind == "execute":
+        return f"the output of {effect.summary.removeprefix('Run ')}"
+    return ", ".join(place.shown for place in effect.places)
 
 
 async def _changed(scope: CallScope, snapshot: Any) -> dict[str, Any]:

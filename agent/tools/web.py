@@ -11,6 +11,7 @@ from agent.errors import ToolError
 from agent.providers.types import Image
 from agent.safety.effects import Effect, one_line, visible
 from agent.safety.web_client import Fetched, WebClient
+from agent.tools.documents import document_text
 from agent.tools.tool import Outcome, Tool, ToolContext, tool
 from agent.tools.web_page import as_markdown
 from agent.tools.web_search import HOSTS, Key, search
@@ -52,6 +53,9 @@ def web_tools(settings: Callable[[], Settings], key: Key, client: WebClient) -> 
             return Outcome(f"HTTP {page.status} at {page.url}", ok=False, detail={"status": page.status}, source=source)
         if kind in _IMAGES:
             return _image(page, kind, source)
+        if kind == "application/pdf" or page.body.startswith(b"%PDF-"):
+            text = await document_text(page.body, "pdf")
+            return Outcome(_paged(text, page, max(offset, 0), context.max_chars - 500), source=source)
         text = await asyncio.to_thread(as_markdown, page.body, page.content_type, page.url)
         return Outcome(_paged(text, page, max(offset, 0), context.max_chars - 500), source=source)
 

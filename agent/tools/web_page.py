@@ -19,11 +19,9 @@ _NEVER_TEXT = ("audio/", "video/", "font/", "application/zip", "application/octe
 
 def as_markdown(body: bytes, content_type: str, url: str) -> str:
     """Headings, lists, tables, code and links kept. Raises `ToolError` for what is no text."""
-    for name in ("trafilatura", "pypdf", "htmldate"):  # they log what is wrong with other people's pages
+    for name in ("trafilatura", "htmldate"):  # they log what is wrong with other people's pages
         logging.getLogger(name).setLevel(logging.CRITICAL)
     kind = content_type.partition(";")[0].strip().lower()
-    if kind == "application/pdf" or body.startswith(b"%PDF-"):
-        return _pdf(body)
     if kind.startswith(_NEVER_TEXT) or (not kind and b"\0" in body[:4096]):
         raise ToolError(f"{url} is {kind or 'binary'}, not text.")
     text = decode(body, content_type)
@@ -102,17 +100,3 @@ def _everything(text: str) -> str:
     source = html.tostring(largest, encoding="unicode")
     marked = markdownify(source, heading_style="ATX", strip=["img"])
     return re.sub(r"\n{3,}", "\n\n", marked).strip()
-
-
-def _pdf(body: bytes) -> str:
-    from io import BytesIO
-
-    from pypdf import PdfReader
-    from pypdf.errors import PyPdfError
-
-    try:
-        reader = PdfReader(BytesIO(body))
-        pages = [f"[page {number}]\n{page.extract_text()}" for number, page in enumerate(reader.pages[:200], start=1)]
-    except (PyPdfError, ValueError, KeyError, TypeError, RecursionError, OSError) as error:
-        raise ToolError(f"The PDF cannot be read: {error}.") from error
-    return "\n\n".join(pages)

@@ -150,7 +150,7 @@ async def test_a_link_that_appears_after_the_check_is_not_followed(desk):
     path.unlink()
     path.symlink_to(secret)
     with pytest.raises(OSError):
-        prepared.tool.function(replace(context, effect=prepared.effect), path="a.txt")
+        await prepared.tool.function(replace(context, effect=prepared.effect), path="a.txt")
 
 
 # --- replace_text ---------------------------------------------------------------------------------------------------

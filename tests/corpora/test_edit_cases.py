@@ -11,6 +11,7 @@ import pytest
 
 from agent.errors import EditError
 from agent.tools.editing import replace_text
+from agent.tools.patching import apply, hunks_of
 
 CORPUS = Path(__file__).resolve().parents[3] / "shared" / "corpora" / "edit_cases.jsonl"
 
@@ -27,7 +28,7 @@ DIFFERS = {
     "ed-109": "the recorded result has a line that stands neither in the file nor in the new text",
 }
 OURS = [row for row in rows() if row["format"] != "v4a_patch" and row["id"] not in DIFFERS]
-# patches are a format that edit_file does not take
+PATCHES = [row for row in rows() if row["format"] == "v4a_patch"]
 
 
 def outcome(row: dict[str, Any]) -> str | None:
@@ -55,10 +56,19 @@ def test_an_edit_gives_what_is_expected_or_is_refused(row: dict[str, Any]) -> No
         assert after is None or fits(row, after)
 
 
+@pytest.mark.parametrize("row", PATCHES, ids=lambda row: row["id"])
+def test_a_patch_gives_what_is_expected_or_is_refused(row: dict[str, Any]) -> None:
+    try:
+        after = apply(row["file_before"] or "", hunks_of(row["patch"]))
+    except EditError:
+        after = None
+    assert after == row["expected_after"]
+
+
 def test_score(capsys: pytest.CaptureFixture[str]) -> None:
     good = Counter(row["strictness"] for row in OURS if fits(row, outcome(row)))
     total = Counter(row["strictness"] for row in OURS)
     with capsys.disabled():
         score = ", ".join(f"{kind} {good[kind]}/{total[kind]}" for kind in sorted(total))
-        print(f"\nedit cases: {score}; {len(rows()) - len(OURS)} rows are not judged")
+        print(f"\nedit cases: {score}; {len(rows()) - len(OURS) - len(PATCHES)} rows are not judged")
     assert good["must"] == total["must"]

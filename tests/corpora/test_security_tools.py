@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agent.errors import ToolError
 from tests.agent.tool_desk import ToolDesk
 
 CORPUS = Path(__file__).resolve().parents[3] / "shared" / "corpora" / "security_cases.jsonl"
@@ -85,3 +87,30 @@ async def test_a_path_does_not_lead_out_of_the_workspace_unasked(desk: ToolDesk,
     if row["required_outcome"] == "clean_error":
         assert not read.ok and "not an ordinary file" in read.text
     assert {path: path.stat().st_mtime_ns for path in outside} == outside
+
+
+SWAPPED = [row for row in rows("toctou") if "symlink" in row["input"] or "cwd changes" in row["input"]]
+
+
+@pytest.mark.parametrize("row", SWAPPED, ids=lambda row: row["id"])
+async def test_what_is_swapped_for_a_link_after_the_check_is_not_used(desk: ToolDesk, row: dict[str, Any]) -> None:
+    folder, path = desk.folder / "dir2", desk.folder / "dir2" / "outside.txt"
+    folder.mkdir()
+    path.write_text("inside")
+    context = desk.scope.context("c")
+    prepared = [
+        desk.toolbox.prepare(desk.make("read_file", path="dir2/outside.txt"), context),
+        desk.toolbox.prepare(desk.make("write_file", path="dir2/outside.txt", text="changed"), context),
+    ]
+    path.unlink()
+    if "symlink" in row["input"]:
+        path.symlink_to(desk.home / "outside.txt")
+    else:
+        folder.rmdir()
+        folder.symlink_to(desk.home)
+    read, write = (replace(context, effect=one.effect) for one in prepared)
+    with pytest.raises((OSError, ToolError)):
+        await prepared[0].tool.function(read, **prepared[0].arguments)
+    with pytest.raises((OSError, ToolError)):
+        prepared[1].tool.function(write, **prepared[1].arguments)
+    assert (desk.home / "outside.txt").read_text() == "OUTSIDE"
