@@ -14,6 +14,7 @@ from typing import Any
 from agent import logs
 from agent.channels.channel import Inbound
 from agent.channels.connectors import CHANNEL_NAMES, Connectors
+from agent.core.asking import ChatQuestions
 from agent.core.budget import Budget
 from agent.core.commands import CommandDesk
 from agent.core.compaction import Compactor
@@ -31,6 +32,7 @@ from agent.core.watch import FileWatch
 from agent.errors import UsageError
 from agent.events import (
     Approval,
+    ApprovalAsked,
     ApprovalChoice,
     ConversationChanged,
     Event,
@@ -156,9 +158,11 @@ class AgentService:
             self.local_model,
             self._ask_refused_again,
             lambda conversation_id: self._history.undo(conversation_id=conversation_id),
+            lambda: self._questions,
         )
         self._intake = Intake(database, self._lanes, desk, instance, publish)
         self._connectors = Connectors(database, self.secrets, lambda: self._settings, self._intake.accept, self.events)
+        self._questions = ChatQuestions(database, self._approvals, self._owners, self._connectors.deliver)
         self.events.subscribe(self._heard)
         self._watch = FileWatch(file.path, self.reload_settings)
         self._continued: set[int] = set()
@@ -581,7 +585,13 @@ class AgentService:
     async def _again(self, conversation_id: int, inbox_id: int) -> None:
         await self.ask_again(conversation_id, inbox_id)
 
+    def _owners(self, channel: str) -> tuple[str, ...]:
+        """Their private chats, which bear their own ids."""
+        return tuple(str(owner) for owner in getattr(self._settings.channels, channel).owners)
+
     def _heard(self, event: Event) -> None:
+        if isinstance(event, ApprovalAsked):
+            self._keep(self._questions.ask(event.approval))
         if self._settings.model.titles and isinstance(event, TurnFinished) and event.status == "answered":
             self._keep(self._titles.give(event))
 

@@ -103,6 +103,10 @@ class Connectors:
         """All channels and how they are."""
         return self._supervisor.health()
 
+    def deliver(self, outbox_id: int) -> None:
+        """Something was put into the outbox: send it."""
+        self._delivery.put(outbox_id)
+
     def look_for_tokens(self) -> None:
         """Ask the keyring which channels have a token; `ChannelChanged` tells. At the start that is only done for those
         that config.toml names: a keyring that is locked asks the person, and its library takes 17 MiB."""

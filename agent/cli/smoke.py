@@ -71,6 +71,8 @@ def _probes() -> Iterator[tuple[str, Callable[[], str]]]:
     yield "discord", lambda: _import_sdk("discord", "discord.py")
     yield "prices", _prices
     yield "terminal", _terminal
+    yield "web_pages", _web_pages
+    yield "documents", _documents
     yield "keyring", _keyring
     yield "starter-model", _starter_model
 
@@ -168,6 +170,34 @@ def _prices() -> str:
     from genai_prices.data import providers
 
     return f"{len(providers)} providers"
+
+
+def _web_pages() -> str:
+    from agent.tools.web_page import as_markdown
+    from agent.tools.web_search import plain_hits
+
+    page = b"<html><body><main><h1>Title</h1><p>A paragraph with enough words to count.</p></main></body></html>"
+    if "Title" not in as_markdown(page, "text/html", "https://example.com/"):
+        raise SmokeError("a page was not read")
+    plain_hits("<p>nothing</p>")
+    return "pages are read"
+
+
+def _documents() -> str:
+    """In its own process, as for a person's file: that one must start from this copy as well."""
+    import io
+    import zipfile
+
+    from agent.tools.documents import document_text
+
+    words = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as archive:
+        body = f'<w:document xmlns:w="{words}"><w:body><w:p><w:r><w:t>hello</w:t></w:r></w:p></w:body></w:document>'
+        archive.writestr("word/document.xml", body)
+    if "hello" not in asyncio.run(document_text(data.getvalue(), "docx")):
+        raise SmokeError("a document was not read")
+    return "documents are read"
 
 
 def _terminal() -> str:

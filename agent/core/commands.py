@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from agent.channels.channel import Role
+from agent.core.asking import ChatQuestions
 from agent.core.spending import Spending
 from agent.errors import PolicyRefusedError, UsageError
 from agent.storage import conversations
@@ -34,11 +35,12 @@ class CommandDesk:
     local_model: Callable[[], Awaitable[str]]
     ask_again: Callable[[int], Awaitable[bool]]
     undo: Callable[[int], Awaitable[UndoReport]]
+    questions: Callable[[], ChatQuestions]
 
     async def answer(self, conversation_id: int, command: Command, role: Role) -> str:
         """Do it, and say what was done in Markdown. Raises `RefusedError` for what only an owner may do."""
-        if command.name == "undo" and role != "owner":
-            raise PolicyRefusedError("Only the owner may undo what was done.", hint="Ask them.")
+        if command.name in ("undo", "allow", "deny", "approvals") and role != "owner":
+            raise PolicyRefusedError("Only the owner may decide about what is done, or undo it.", hint="Ask them.")
         spends = command.name == "raise" or (command.name == "limit" and command.argument)
         if spends and role != "owner":
             raise PolicyRefusedError(
@@ -57,6 +59,10 @@ class CommandDesk:
                 return f"This conversation now uses `{chosen}`, which costs nothing." + await self._again(
                     conversation_id
                 )
+            case "allow" | "deny":
+                return self.questions().answer(command.argument, "chat", allow=command.name == "allow")
+            case "approvals":
+                return self.questions().waiting()
             case "undo":
                 return undone(await self.undo(conversation_id))
             case "new":
@@ -101,10 +107,14 @@ HELP = """\
 - `/limit`: the spending limits; `/limit 2` gives this conversation $2 a day, `/limit off` takes that away
 - `/raise`: raise the limit that was reached, for today or this month only
 - `/local`: go on with a model on the computer, which costs nothing
+- `/approvals`: the questions that wait; `/allow CODE` and `/deny CODE` answer one
 - `/undo`: take back what the last turn here did to files
 - `/help`: this list"""
 
-_NAMES = ("new", "stop", "model", "status", "limit", "raise", "local", "undo", "help", "start")
+_NAMES = (
+    *("new", "stop", "model", "status", "limit", "raise", "local", "undo", "allow", "deny", "approvals"),
+    *("help", "start"),
+)
 
 
 def amount(text: str) -> float | None:

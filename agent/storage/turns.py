@@ -111,6 +111,26 @@ def to_undo(
     return [tuple(row) for row in rows]
 
 
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Whose message a turn answers."""
+
+    channel: str
+    chat_id: str
+    role: str
+    name: str
+
+
+def asker(db: sqlite3.Connection, turn_id: int) -> Asker | None:
+    """Of one turn; None when it does not exist."""
+    row = db.execute(
+        "SELECT i.channel, i.chat_id, i.sender_role, i.sender_name FROM turns t JOIN inbox i ON i.id = t.inbox_id"
+        " WHERE t.id = ?",
+        (turn_id,),
+    ).fetchone()
+    return Asker(*row) if row else None
+
+
 def mark_undone(db: sqlite3.Connection, turn_ids: Iterable[int]) -> None:
     """Note that what they did was taken back."""
     now = time.time()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urljoin, urlsplit
 
 from agent.errors import ToolError
 from agent.providers.http import Timeouts, open_client
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from agent.settings import Settings
 
 SECONDS = 20.0
+PLAIN_PAGE = "https://html.duckduckgo.com/html/"
+BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 HOSTS = {"brave": "api.search.brave.com", "tavily": "api.tavily.com", "ddgs": "duckduckgo.com"}
 
 Key = Callable[[str], Awaitable[str | None]]
@@ -40,7 +44,7 @@ async def search(query: str, count: int, settings: Settings, key: Key) -> list[H
                 case "searxng":
                     return await _searxng(query, count, settings)
                 case _:
-                    return await asyncio.to_thread(_ddgs, query, count, settings.network.proxy)
+                    return await _without_a_key(query, count, settings)
     except TimeoutError as error:
         raise ToolError(f"The search engine did not answer within {SECONDS:.0f} seconds.") from error
 
@@ -102,6 +106,48 @@ async def _ask(settings: Settings, method: str, url: str, **options: Any) -> dic
     except ValueError as error:
         raise ToolError("The search engine's answer is no JSON; a SearXNG server must allow the format.") from error
     return answer if isinstance(answer, dict) else {}
+
+
+async def _without_a_key(query: str, count: int, settings: Settings) -> list[Hit]:
+    if importlib.util.find_spec("ddgs") is not None:
+        return await asyncio.to_thread(_ddgs, query, count, settings.network.proxy)
+    return await _plain_page(query, count, settings)
+
+
+async def _plain_page(query: str, count: int, settings: Settings) -> list[Hit]:
+    """DuckDuckGo's page for browsers without scripts: what is left where ddgs is not carried along."""
+    import httpx
+
+    client = await open_client(PLAIN_PAGE, Timeouts(idle=SECONDS), settings.network)
+    async with client:
+        try:
+            response = await client.post(PLAIN_PAGE, data={"q": query}, headers={"user-agent": BROWSER})
+        except httpx.HTTPError as error:
+            raise ToolError(f"The search engine cannot be reached: {error or type(error).__name__}.") from error
+    if response.status_code != 200:
+        hint = "Try later, or choose another engine in the settings (web.search)."
+        raise ToolError(f"The search engine answered with HTTP {response.status_code}. {hint}")
+    return (await asyncio.to_thread(plain_hits, response.text))[:count]
+
+
+def plain_hits(page: str) -> list[Hit]:
+    """The results in that page; links lead through a redirect of the engine's."""
+    from lxml import etree, html
+
+    try:
+        tree: Any = html.fromstring(page)
+    except (etree.ParserError, ValueError):
+        return []
+    found = []
+    for result in tree.xpath("//div[contains(concat(' ', @class, ' '), ' result ')]"):
+        links = result.xpath(".//a[contains(@class, 'result__a')]")
+        if not links or "result--ad" in result.get("class", ""):
+            continue
+        url = urljoin("https://duckduckgo.com/", links[0].get("href", ""))
+        target = parse_qs(urlsplit(url).query).get("uddg", [url])[0]
+        text = " ".join(" ".join(result.xpath(".//*[contains(@class, 'result__snippet')]//text()")).split())
+        found.append(Hit(" ".join(links[0].text_content().split()), target, text))
+    return found
 
 
 def _ddgs(query: str, count: int, proxy: str) -> list[Hit]:

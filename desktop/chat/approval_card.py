@@ -162,6 +162,7 @@ class ApprovalCard(QFrame):
         names = {
             "desktop": self.tr("by you, here"),
             "telegram": self.tr("on Telegram"),
+            "chat": self.tr("in a messenger"),
             "terminal": self.tr("in the terminal"),
         }
         return names.get(place, self.tr("by {place}").format(place=place))

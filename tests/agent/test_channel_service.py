@@ -16,7 +16,7 @@ import pytest
 from agent.paths import Paths
 from tests.agent.cli_kit import PROGRAM, environment
 from tests.peers.model_server import ModelServer
-from tests.peers.replies import Ending, Reply
+from tests.peers.replies import Call, Ending, Reply
 from tests.peers.telegram_api import METHODS, TelegramApi
 
 OWNER = 4242
@@ -163,3 +163,25 @@ async def test_the_command_line_tells_whom_a_token_belongs_to(
     assert code != 0
     assert "does not accept the bot token" in out
     assert "wrong-token" not in out
+
+
+async def test_an_owner_decides_from_the_chat(api: TelegramApi, model: ModelServer, paths: Paths) -> None:
+    action = Call("write_file", {"path": "made.txt", "text": "hello"}, "call_1")
+    model.script = [Reply(calls=[action]), Reply("Written."), Reply(calls=[action]), Reply("Then not.")]
+    async with serving(api):
+        await api.say(OWNER, "write it")
+        asked = await api.wait_for_reply(OWNER, lambda one: "/allow" in one.text, 10)
+        assert "made.txt" in asked.text and "hello" in asked.text and "can be undone" in asked.text
+        code = re.search(r"/allow ([0-9A-F]{6})", asked.text)
+        assert code is not None
+        await api.say(OWNER, f"/allow {code[1]} conversation")
+        await api.wait_for_reply(OWNER, lambda one: one.text == "Written.", 10)
+        assert (paths.workspace / "made.txt").read_text() == "hello"
+        await api.say(OWNER, f"/deny {code[1]}")
+        await api.wait_for_reply(OWNER, lambda one: "question is over" in one.text, 10)
+        await api.say(OWNER, "/undo")
+        await api.wait_for_reply(OWNER, lambda one: "Undone" in one.text, 10)
+        assert not (paths.workspace / "made.txt").exists()
+        await api.say(OWNER, "write it again")
+        await api.wait_for_reply(OWNER, lambda one: one.text == "Then not.", 10)
+        assert (paths.workspace / "made.txt").read_text() == "hello", "permitted in this conversation"

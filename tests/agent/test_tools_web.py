@@ -19,6 +19,7 @@ from agent.settings import NetworkSettings, Settings, WebSettings
 from agent.tools.builtin import built_in_toolbox
 from agent.tools.web import web_tools
 from agent.tools.web_page import as_markdown, decode
+from agent.tools.web_search import Hit, plain_hits
 from tests.agent.tool_desk import ToolDesk
 
 PAGE = """<html><head><title>The title</title></head><body><nav><a href="/x">Menu</a></nav><main><h1>Heading one</h1>
@@ -213,3 +214,12 @@ async def test_an_engine_without_its_key_says_how_to_store_one(tmp_path: Path) -
 
     desk = ToolDesk(tmp_path, toolbox=built_in_toolbox(web_tools(lambda: brave, key, WebClient(NetworkSettings))))
     assert "trayclaw keys set brave" in (await desk.call("web_search", query="tea")).text
+
+
+def test_the_plain_page_of_a_search_engine_is_read() -> None:
+    page = """<div class="result results_links"><h2><a class="result__a"
+      href="//duckduckgo.com/l/?uddg=https%3A%2F%2Ftea.example%2Fa%3Fb%3D1&amp;rut=x">All <b>about</b> tea</a></h2>
+      <a class="result__snippet" href="x">Tea is <b>hot</b>.</a></div>
+      <div class="result result--ad"><a class="result__a" href="https://ad.example">Ad</a></div>"""
+    assert plain_hits(page) == [Hit("All about tea", "https://tea.example/a?b=1", "Tea is hot .")]
+    assert plain_hits("") == []
