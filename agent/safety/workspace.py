@@ -131,8 +131,9 @@ class Workspace:
 
     def fence(self, *, network: bool = False) -> Fence:
         """What programs may touch; blocks on the file system."""
-        writable = (self.root, *(folder for folder, write in self.folders if write))
-        readable = tuple(folder for folder, write in self.folders if not write)
+        there = [(folder, write) for folder, write in self.folders if folder.is_dir()]
+        writable = (self.root, *(folder for folder, write in there if write))
+        readable = tuple(folder for folder, write in there if not write)
         narrower = tuple(one for one in readable if any(folder in one.parents for folder in writable))
         protected = tuple(path for folder in writable for path in run_by_git(folder))
         return Fence(writable, readable, (*narrower, *protected), self._own_folders, network)

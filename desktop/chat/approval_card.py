@@ -129,12 +129,12 @@ class ApprovalCard(QFrame):
             self.tr("Read before: {sources}.").format(sources=", ".join(approval.sources)) if approval.sources else ""
         )
         fence = self.tr("Behind {name}.").format(name=approval.sandbox) if approval.sandbox else ""
-        standing = [
-            self.tr("“In this conversation” permits: {what}.").format(what=approval.session)
-            if approval.session
-            else "",
-            self.tr("“Always” permits: {what}.").format(what=approval.always) if approval.always else "",
-        ]
+        both = bool(approval.session) and approval.session == approval.always
+        session = self.tr("“In this conversation” permits: {what}.") if approval.session and not both else ""
+        always = self.tr("“Always” permits: {what}.") if approval.always else ""
+        if both:
+            always = self.tr("“In this conversation” and “Always” permit: {what}.")
+        standing = [session.format(what=approval.session), always.format(what=approval.always)]
         undo = self.tr("It can be undone.") if approval.undoable else self.tr("It cannot be undone.")
         reason = (
             self.tr("Asked because {reason}.").format(reason=approval.reason.rstrip(".")) if approval.reason else ""

@@ -47,6 +47,8 @@ class Ending(QWidget):
         self.undo = Button(self.tr("Undo"), "link", object_name="undoTurn")
         self.receipt.setAccessibleDescription(self.tr("What this turn did"))
         self.undo.setAccessibleDescription(self.tr("Take back what this turn did to files"))
+        self._restyle()
+        theme.on_change(self._restyle)
         self.receipt.clicked.connect(self.receipt_requested)
         self.undo.clicked.connect(self.undo_requested)
         line = QHBoxLayout(self)
@@ -61,6 +63,10 @@ class Ending(QWidget):
         self.undo.setVisible(acted and not undone)
         self.facts.setVisible(bool(self._facts))
         self.copy.setVisible(bool(answer()))
+
+    def _restyle(self, *_: object) -> None:
+        for button in (self.receipt, self.undo):
+            button.setFont(theme.ui_font("secondary"))
 
     def set_undone(self) -> None:
         """It was taken back."""

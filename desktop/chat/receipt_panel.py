@@ -77,9 +77,11 @@ class ReceiptPanel(QFrame):
     def _section(self, title: str, lines: list[str]) -> None:
         if not lines:
             return
+        if self._column.count():
+            self._column.addSpacing(6)
         self._add(title, "faint")
         for line in lines[:MOST_LINES]:
-            self._add(line, "secondary")
+            self._add(line, "")
         if len(lines) > MOST_LINES:
             self._add(self.tr("and {n} more").format(n=len(lines) - MOST_LINES), "secondary")
 
@@ -87,10 +89,10 @@ class ReceiptPanel(QFrame):
         self._column.addWidget(TextLabel(text, role, wrap=True, selectable=True))
 
     def _clear(self) -> None:
-        for label in self.findChildren(TextLabel):
-            self._column.removeWidget(label)
-            label.hide()
-            label.deleteLater()
+        while (item := self._column.takeAt(0)) is not None:
+            if (widget := item.widget()) is not None:
+                widget.hide()
+                widget.deleteLater()
 
 
 def _command(panel: ReceiptPanel, run: CommandRun) -> str:

@@ -141,7 +141,8 @@ class GrantsCard(Card):
             revoke = Button(self.tr("Revoke"), "danger", object_name=f"grantRevoke{grant.id}")
             revoke.setAccessibleName(self.tr("Revoke {what}").format(what=grant.rule.words))
             revoke.clicked.connect(lambda _on=False, number=grant.id: self.revoked.emit(number))
-            self.add_row(grant.rule.words, f"{where}, {since}", revoke, object_name=f"grant{grant.id}")
+            words = grant.rule.words[:1].upper() + grant.rule.words[1:]
+            self.add_row(words, f"{where}, {since}", revoke, object_name=f"grant{grant.id}")
 
 
 class SearchCard(Card):
@@ -163,7 +164,11 @@ class SearchCard(Card):
         ):
             self.engine.addItem(name, key)
         self.row = self.add_row(self.tr("Web search"), "", self.engine, object_name="searchRow")
-        self.key = SecretField(object_name="searchKey", accessible_name=self.tr("Key of the search engine"))
+        self.key = SecretField(
+            placeholder=self.tr("Key of the search engine"),
+            object_name="searchKey",
+            accessible_name=self.tr("Key of the search engine"),
+        )
         self.key_row = self.add_widget(self.key)
         self.address = QLineEdit()
         self.address.setPlaceholderText("https://search.example.org")

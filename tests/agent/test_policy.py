@@ -2,6 +2,7 @@
 
 import itertools
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,10 @@ from hypothesis import strategies as st
 
 from agent.errors import ToolError
 from agent.safety.effects import Effect, visible
+from agent.safety.grants import Rule
 from agent.safety.policy import PolicyContext, ProposedCall, decide
+from agent.safety.rules import session_rule, standing_rule
+from agent.safety.taint import Taint
 from agent.safety.workspace import Place, Workspace
 
 INSIDE = Place(Path("/home/me/TrayClaw/a.txt"), "a.txt", inside=True)
@@ -67,6 +71,146 @@ def test_the_strictest_of_several_places_counts():
 def test_programs_ask_because_there_is_no_sandbox():
     call = ProposedCall("run_command", {"command": "ls"}, Effect("execute", "Run ls", (INSIDE,)))
     assert "sandbox" in decide(call, PolicyContext("owner", "autonomous")).reason
+
+
+WEB = Effect("fetch", "Read it", hosts=("example.com",), addresses=("https://example.com/a",))
+MAIL = Effect("send", "Send it", recipients=("Anna",))
+TOOL = Effect("use", "Use it")
+FENCED = Effect("execute", "Run ls", (INSIDE,), ("bash", "-c", "git status"))
+OPEN = Place(Path("/srv/shared/a.txt"), "/srv/shared/a.txt", inside=False, access="write")
+READABLE = Place(Path("/srv/docs/a.txt"), "/srv/docs/a.txt", inside=False, access="read")
+CLEAN, TAINTED = (), ("the web page example.com",)
+
+MORE = [
+    # effect, taint, careful, balanced, autonomous, paired, member, job
+    (FENCED, CLEAN, "ask", "allow", "allow", "ask", "deny", "allow"),
+    (FENCED, TAINTED, "ask", "ask", "ask", "ask", "deny", "ask"),
+    (replace(FENCED, network=True), CLEAN, "ask", "ask", "ask", "ask", "deny", "ask"),
+    (replace(FENCED, places=(OUTSIDE,)), CLEAN, "ask", "ask", "ask", "ask", "deny", "ask"),
+    (replace(FENCED, places=(OPEN,)), CLEAN, "ask", "allow", "allow", "ask", "deny", "allow"),
+    (replace(FENCED, places=(READABLE,)), CLEAN, "ask", "ask", "ask", "ask", "deny", "ask"),
+    (Effect("write", "", (INSIDE,)), CLEAN, "ask", "ask", "allow", "ask", "deny", "ask"),
+    (Effect("write", "", (INSIDE,)), TAINTED, "ask", "ask", "ask", "ask", "deny", "ask"),
+    (Effect("write", "", (OPEN,)), CLEAN, "ask", "ask", "allow", "ask", "deny", "ask"),
+    (Effect("write", "", (READABLE,)), CLEAN, "ask", "ask", "ask", "ask", "deny", "ask"),
+    (Effect("read", "", (READABLE,)), TAINTED, "allow", "allow", "allow", "allow", "allow", "allow"),
+    (WEB, CLEAN, "ask", "allow", "allow", "allow", "allow", "allow"),
+    (WEB, TAINTED, "ask", "ask", "ask", "ask", "deny", "ask"),
+    (MAIL, CLEAN, "ask", "ask", "ask", "ask", "deny", "ask"),
+    (TOOL, CLEAN, "ask", "ask", "ask", "ask", "deny", "ask"),
+    (Effect("delegate", ""), CLEAN, "ask", "allow", "allow", "allow", "deny", "allow"),
+    (Effect("ask", ""), TAINTED, "allow", "allow", "allow", "allow", "allow", "allow"),
+    (Effect("fetch", ""), CLEAN, "deny", "deny", "deny", "deny", "deny", "deny"),
+    (Effect("send", ""), CLEAN, "deny", "deny", "deny", "deny", "deny", "deny"),
+    (Effect("explode", ""), CLEAN, "deny", "deny", "deny", "deny", "deny", "deny"),
+]
+
+
+@pytest.mark.parametrize("row", MORE, ids=lambda row: f"{row[0].kind} {'tainted' if row[1] else ''}")
+def test_the_table_behind_a_fence(row):
+    effect, taint, *outcomes = row
+    asked = ("owner", "careful"), ("owner", "balanced"), ("owner", "autonomous"), ("paired", "balanced")
+    asked += ("member", "balanced"), ("job", "balanced")
+    for (role, mode), expected in zip(asked, outcomes, strict=True):
+        context = PolicyContext(role, mode, taint=taint, sandboxed=True)
+        decision = decide(ProposedCall("t", {}, effect), context)
+        assert decision.outcome == expected, (role, mode, decision)
+        if expected == "ask":
+            assert decision.sources == taint and decision.reason
+            if taint and effect.kind == "execute" and mode != "careful" and role != "paired":
+                assert "example.com" in decision.reason
+    job = decide(ProposedCall("t", {}, effect), PolicyContext("job", "autonomous", taint=taint, sandboxed=True))
+    assert job.outcome == outcomes[-1], "a job is never autonomous"
+
+
+def test_an_address_that_was_seen_and_one_that_was_put_together():
+    seen = PolicyContext("owner", taint=TAINTED, known_urls=True)
+    assert decide(ProposedCall("t", {}, WEB), seen).outcome == "allow"
+    earlier = PolicyContext("owner", background=("the web page example.com (read earlier)",))
+    assert decide(ProposedCall("t", {}, WEB), earlier).outcome == "ask"
+
+
+def test_a_permission_is_good_for_exactly_its_action():
+    def allowed(effect, *rules, role="owner"):
+        context = PolicyContext(role, grants=rules, taint=TAINTED, sandboxed=True)
+        return decide(ProposedCall("t", {}, effect), context).outcome
+
+    status = standing_rule(FENCED)
+    assert allowed(FENCED, status) == "allow" and "git status" in status.words
+    for other in ("git status -s", "git stash", "git  status; rm x"):
+        assert allowed(replace(FENCED, argv=("bash", "-c", other)), status) == "ask", other
+    assert allowed(replace(FENCED, network=True), status) == "ask"
+    assert allowed(replace(FENCED, places=(OPEN,)), status) == "ask"
+    assert allowed(FENCED, status, role="member") == "deny"
+    assert allowed(MAIL, standing_rule(MAIL)) == "allow"
+    assert allowed(replace(MAIL, recipients=("Bob",)), standing_rule(MAIL)) == "ask"
+    assert allowed(replace(MAIL, recipients=("Anna", "Bob")), standing_rule(MAIL)) == "ask"
+    assert allowed(WEB, standing_rule(WEB)) == "allow"
+    write = Effect("write", "", (INSIDE,))
+    assert allowed(write, standing_rule(write)) == "allow"
+    assert allowed(Effect("write", "", (INSIDE, OPEN)), standing_rule(write)) == "ask", "each place needs its own"
+    assert allowed(Effect("read", "", (OUTSIDE,)), Rule("path", "write", str(OUTSIDE.path), "")) == "ask"
+    folder = Rule("path", "write", "/home/me/TrayClaw/", "")
+    assert allowed(write, folder) == "allow"
+    assert allowed(Effect("write", "", (CREDENTIALS,)), folder) == "ask", "a folder's rule opens no credentials"
+    assert allowed(Effect("write", "", (HOOK,)), folder) == "deny"
+    sibling = replace(INSIDE, path=Path("/home/me/TrayClaw2/a.txt"), inside=False)
+    assert allowed(Effect("write", "", (sibling,)), folder) == "ask"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "bash x.sh",
+        "python3 x.py",
+        "python3.12 -c 1",
+        "env ls",
+        "sudo ls",
+        "xargs rm",
+        "find . -delete",
+        "npm run x",
+        "ls | sh",
+        "ls; rm x",
+        "echo $(rm x)",
+        "ls > x",
+        "./build",
+        "/tmp/ls",
+        "A=1 ls",
+        "ls *",
+        "make",
+        "ls 'a",
+        "",
+    ],
+)
+def test_always_never_stands_for_a_shell_an_interpreter_or_a_wrapper(command):
+    assert standing_rule(replace(FENCED, argv=("bash", "-c", command))) is None
+
+
+def test_a_conversation_may_be_given_the_workspace(workspace):
+    place = workspace.place("a.txt")
+    rule = session_rule(Effect("write", "", (place,)), workspace)
+    assert rule.value == f"{workspace.root}/" and "files in the workspace" in rule.words
+    outside = session_rule(Effect("write", "", (workspace.place("~/x"),)), workspace)
+    assert outside.value == str(workspace.root.parent / "x")
+
+
+@pytest.mark.parametrize(
+    ("text", "address", "known"),
+    [
+        ("see https://a.example/x.", "https://a.example/x", True),
+        ("[a](https://a.example/x)", "https://a.example/x", True),
+        ("(https://a.example/x_(y))", "https://a.example/x_(y)", True),
+        ("https://a.example/x/", "https://a.example/x#part", True),
+        ("https://a.example/x", "https://a.example/x?d=secret", False),
+        ("https://a.example/x", "https://a.example/", False),
+        ("nothing", "https://a.example/", False),
+    ],
+)
+def test_addresses_are_known_word_for_word(text, address, known):
+    taint = Taint()
+    taint.saw(text)
+    assert taint.knows([address]) is known
+    assert not taint.knows([])
 
 
 # --- paths ----------------------------------------------------------------------------------------------------------

@@ -127,6 +127,22 @@ def test_what_is_hidden_is_not_seen(
 
 
 @linux
+def test_opened_folders_are_reached_as_far_as_they_were_opened(fence: Sandbox, home: Path) -> None:
+    for name in ("read", "write", "write/narrower"):
+        (home / name).mkdir()
+        (home / name / "a").write_text("there")
+    folders = ((home / "read", False), (home / "write", True), (home / "write/narrower", False), (home / "gone", True))
+    workspace = Workspace(home / "TrayClaw", (home / ".config/trayclaw",), home=home, folders=folders)
+    status, output = inside(fence, workspace, "cat ../read/a ../write/a ../write/narrower/a && echo x > ../write/b")
+    assert (status, output) == (0, "theretherethere") and (home / "write/b").exists()
+    inside(fence, workspace, "echo x > ../read/a; mkdir ../gone")
+    assert (home / "read/a").read_text() == "there" and not (home / "gone").exists()
+    if fence.name == "bubblewrap":  # Landlock cannot take away below what it gave
+        inside(fence, workspace, "echo x > ../write/narrower/a")
+        assert (home / "write/narrower/a").read_text() == "there"
+
+
+@linux
 @pytest.mark.parametrize("kind", ["tcp", "unix", "abstract"])
 def test_nobody_comes_through_a_door_on_this_computer(
     fence: Sandbox, workspace: Workspace, home: Path, kind: str

@@ -69,7 +69,7 @@ async def test_a_permission_is_listed_and_revoked(page: SafetyPage, service: Age
     await service._grants.add(Rule("command", "execute", "x", "git status in the workspace"), None, "desktop")
     await until(lambda: page.findChild(Button, "grantRevoke1"), "the row")
     shown = [label.text() for label in page.grants.findChildren(QLabel)]
-    assert "git status in the workspace" in shown
+    assert "Git status in the workspace" in shown
     revoke = page.findChild(Button, "grantRevoke1")
     assert revoke is not None
     revoke.click()
