@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,8 +56,9 @@ async def sandbox(paths: Paths, settings: Settings | None) -> Finding:
 
     def tried() -> tuple[tuple[str, bool], ...]:
         root = Path(chosen).expanduser() if chosen else paths.workspace
-        root.mkdir(parents=True, exist_ok=True)
-        return prove(found, Workspace(root, own, but=paths.workspace).fence(), Path.home())
+        with tempfile.TemporaryDirectory(prefix="trayclaw-") as instead:  # where there is no workspace yet
+            place = root if root.is_dir() else Path(instead)
+            return prove(found, Workspace(place, own, but=paths.workspace).fence(), Path.home())
 
     proof = await asyncio.to_thread(tried)
     wrong = [words for words, ok in proof if not ok]

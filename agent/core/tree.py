@@ -110,16 +110,16 @@ class Eye:
 
     def tree(self, folders: Iterable[Path], *, keep: bool) -> dict[Path, State]:
         """All paths below some folders. Raises `TooMuchError`. Blocks."""
-        found: dict[Path, State] = {}
+        paths: list[Path] = []
         total = 0
-        for path in _below(folders):
-            if len(found) >= MOST_FILES:
+        for path, size in _below(folders):  # all sizes first: nothing is read of what is too much anyway
+            paths.append(path)
+            total += size
+            if len(paths) > MOST_FILES:
                 raise TooMuchError(f"the folder holds more than {MOST_FILES:,} files")
-            state = found[path] = self.look(path, keep=keep)
-            total += state.size
             if total > MOST_BYTES:
                 raise TooMuchError(f"the folder holds more than {MOST_BYTES // 1_000_000:,} MB")
-        return found
+        return {path: self.look(path, keep=keep) for path in paths}
 
 
 def changes(before: Mapping[Path, State], after: Mapping[Path, State]) -> list[Change]:
@@ -129,7 +129,7 @@ def changes(before: Mapping[Path, State], after: Mapping[Path, State]) -> list[C
     return [Change(path, one, other) for path, one, other in pairs if not one.same(other)]
 
 
-def _below(folders: Iterable[Path]) -> Iterator[Path]:
+def _below(folders: Iterable[Path]) -> Iterator[tuple[Path, int]]:
     waiting = list(folders)
     while waiting:
         folder = waiting.pop()
@@ -137,8 +137,9 @@ def _below(folders: Iterable[Path]) -> Iterator[Path]:
             with os.scandir(folder) as entries:
                 for entry in entries:
                     path = Path(entry.path)
-                    yield path
-                    if entry.is_dir(follow_symlinks=False):
+                    folder_too = entry.is_dir(follow_symlinks=False)
+                    yield path, 0 if folder_too else entry.stat(follow_symlinks=False).st_size
+                    if folder_too:
                         waiting.append(path)
         except OSError:
             continue

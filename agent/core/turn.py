@@ -137,6 +137,7 @@ class TurnRunner:
     async def _scope(self, turn: Turn) -> CallScope:
         """What the tools of a turn may use."""
         settings = self.settings()
+        self.grants.forget()  # another process may have taken one back
         return CallScope(
             conversation_id=turn.item.conversation_id,
             turn_id=turn.id,

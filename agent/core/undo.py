@@ -57,7 +57,8 @@ def _gaps(row: Mapping[str, Any], detail: Mapping[str, Any]) -> list[UndoStep]:
 
 def carry_out(plan: Plan, eye: Eye, store: ImageStore, *, dry_run: bool = False) -> UndoReport:
     """Check everything, then do it; what has begun and fails is put back. Blocks."""
-    obstacles = [step for change in plan.targets if (step := _obstacle(change, eye, store)) is not None]
+    folders = {change.path for change in plan.targets if change.before.type == "folder"}
+    obstacles = [step for change in plan.targets if (step := _obstacle(change, folders, eye, store)) is not None]
     conflicts = [step for step in obstacles if step.outcome == "conflict"]
     if conflicts:
         return UndoReport(plan.turn_ids, False, (*conflicts, *plan.gaps))
@@ -73,15 +74,16 @@ def carry_out(plan: Plan, eye: Eye, store: ImageStore, *, dry_run: bool = False)
     return UndoReport(plan.turn_ids, True, (*steps, *plan.gaps))
 
 
-def _obstacle(change: Change, eye: Eye, store: ImageStore) -> UndoStep | None:
-    """Why a path cannot be brought back: it was changed since, or its content is not kept."""
+def _obstacle(change: Change, folders: set[Path], eye: Eye, store: ImageStore) -> UndoStep | None:
+    """Why a path cannot be brought back: it was changed since, or its content is not kept. `folders` come back too."""
     name = str(change.path)
-    now = eye.look(change.path, keep=False)
+    link = _link_above(change.path)
+    now = State() if link else eye.look(change.path, keep=False)  # what a link leads to is not this path
     if now.same(change.before):
         return None  # as it should be already, for instance after an undo that was cut off
     if not now.same(change.after):
         return UndoStep(name, "conflict", _what_now(now, change.after))
-    if change.path.parent.is_symlink() or os.path.realpath(change.path.parent) != str(change.path.parent):
+    if link is not None and link not in folders:
         return UndoStep(name, "conflict", "its folder was replaced by a link")
     before = change.before
     if before.type == "file" and (not before.covered or not store.has(before.hash)):
@@ -89,6 +91,11 @@ def _obstacle(change: Change, eye: Eye, store: ImageStore) -> UndoStep | None:
     if before.type == "other":
         return UndoStep(name, "not covered", "it was no ordinary file")
     return None
+
+
+def _link_above(path: Path) -> Path | None:
+    """The outermost folder of a path that is a link."""
+    return next((folder for folder in reversed(path.parents) if folder.is_symlink()), None)
 
 
 def _what_now(now: State, expected: State) -> str:
@@ -107,7 +114,8 @@ def _step(change: Change) -> UndoStep:
 def _apply(work: Sequence[Change], eye: Eye, store: ImageStore) -> UndoStep | None:
     """Deepest first where something goes, outermost first where something comes back."""
     for change in work:  # what is there now must be restorable as well
-        eye.look(change.path, keep=True)
+        if _link_above(change.path) is None:
+            eye.look(change.path, keep=True)
     done: list[Change] = []
     try:
         for change in reversed(work):

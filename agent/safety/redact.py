@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import re
+from collections.abc import Iterator
 from urllib.parse import quote
 
 HIDDEN = "[hidden]"
@@ -33,8 +35,8 @@ class Redactor:
         self._pattern: re.Pattern[str] | None = None
 
     def register(self, secret: str) -> None:
-        """Hide this value from now on, also as it looks in a URL."""
-        fresh = {form for form in (secret, quote(secret, safe="")) if len(form) >= SHORTEST_SECRET} - self._known
+        """Hide this value from now on, also as it looks in a URL, in hexadecimal, in base64 and backwards."""
+        fresh = {form for form in _forms(secret) if len(form) >= SHORTEST_SECRET} - self._known
         if fresh:
             self._known |= fresh
             longest_first = sorted(self._known, key=len, reverse=True)
@@ -50,3 +52,17 @@ class Redactor:
 
     def __repr__(self) -> str:
         return f"<Redactor of {len(self._known)} values>"
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """The secret as it is and as somebody may write it to get it out unnoticed."""
+    yield secret
+    if len(secret) < SHORTEST_SECRET:
+        return
+    data = secret.encode()
+    yield from (quote(secret, safe=""), secret[::-1], data.hex(), data.hex().upper())
+    for before in range(3):  # where it stands in a longer text decides how base64 writes it
+        encoded = base64.b64encode(bytes(before) + data).decode()
+        first = (0, 2, 3)[before]
+        last = len(encoded) - (0, 3, 2)[(before + len(data)) % 3]
+        yield from (encoded[first:last], encoded[first:last].replace("+", "-").replace("/", "_"))

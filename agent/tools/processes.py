@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ MARK = "TRAYCLAW_RUN"
 """In the environment of everything that a program starts: by it strays are found."""
 GRACE_SECONDS = 0.4
 """Between SIGTERM and SIGKILL: together with the rest, a stop stays below one second."""
+STRAY_LOOKS = 30
+"""How often strays are looked for, 10 ms apart."""
 DRAIN_SECONDS = 0.3
 """How long output is awaited after the program itself has ended."""
 
@@ -52,17 +55,25 @@ async def run(
     mark = secrets.token_hex(8)
     started = time.monotonic()
     start: Callable[..., Any] = asyncio.get_running_loop().subprocess_exec
-    transport, program = await start(
-        lambda: _Program(output),
-        *argv,
-        cwd=cwd,
-        env={**environment, MARK: mark},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        **_own_group(),
-        **options,
+    starting = asyncio.ensure_future(
+        start(
+            lambda: _Program(output),
+            *argv,
+            cwd=cwd,
+            env={**environment, MARK: mark},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            **_own_group(),
+            **options,
+        )
     )
+    try:
+        transport, program = await asyncio.shield(starting)
+    except asyncio.CancelledError:  # it may run already: nobody else would end it
+        transport, program = await starting
+        await asyncio.shield(_clean_up(transport, program, mark))
+        raise
     try:
         try:
             async with asyncio.timeout(seconds):
@@ -129,11 +140,12 @@ async def _clean_up(transport: asyncio.SubprocessTransport, program: _Program, m
 
 
 def _end_strays(mark: bytes) -> None:
-    """End what left the group (setsid, daemons): it still carries the mark in its environment. Twice, for a stray may
-    have started another meanwhile."""
+    """End what left the group (setsid, daemons): it still carries the mark in its environment. Until nothing is found
+    any more, for a stray may have started another meanwhile, and a fence takes some time to come down."""
     if not sys.platform.startswith("linux"):
         return
-    for _ in range(2):
+    pause = threading.Event()
+    for _ in range(STRAY_LOOKS):
         found = False
         for name in os.listdir("/proc"):  # noqa: PTH208 - hundreds of names, no paths needed
             if not name.isdigit():
@@ -144,6 +156,7 @@ def _end_strays(mark: bytes) -> None:
                     found = True
         if not found:
             return
+        pause.wait(0.01)
 
 
 async def _end_group(transport: asyncio.SubprocessTransport, program: _Program) -> None:

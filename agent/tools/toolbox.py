@@ -233,6 +233,8 @@ class Toolbox:
         proposed = ProposedCall(prepared.tool.name, prepared.arguments, effect)
         rules = await scope.grants.valid(scope.conversation_id) if scope.grants else ()
         decision = decide(proposed, _policy_context(effect, scope, rules))
+        if _carries_a_key(effect, scope):
+            decision = Decision("deny", "it would carry a key of yours out")
         verdict: str = decision.outcome
         refusal, by = f"Denied by the safety policy: {decision.reason}.", "policy"
         if decision.outcome == "ask":
@@ -383,6 +385,13 @@ async def _settle(task: asyncio.Future[Outcome], tool: Tool) -> Outcome | None:
     if task.done() and not task.cancelled() and task.exception() is None:
         return task.result()
     return None
+
+
+def _carries_a_key(effect: Effect, scope: CallScope) -> bool:
+    """Whether a key stands in what leaves the computer: plain, or written another way."""
+    if effect.kind not in ("fetch", "send", "use") and not (effect.kind == "execute" and effect.network):
+        return False
+    return any(scope.scrub(text) != text for text in (*effect.addresses, effect.action, *effect.argv))
 
 
 def _policy_context(effect: Effect, scope: CallScope, rules: tuple[Rule, ...]) -> PolicyContext:

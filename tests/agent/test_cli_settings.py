@@ -101,7 +101,7 @@ def test_a_key_is_stored_from_stdin_in_the_encrypted_file() -> None:
 def test_a_key_needs_a_name_that_exists_and_is_never_an_argument() -> None:
     unknown = trayclaw("keys", "set", "nobody", stdin="x\n")
     assert unknown.code == 2
-    assert "There is no provider or channel called nobody." in unknown.err
+    assert "There is no provider, channel or search engine called nobody." in unknown.err
     assert trayclaw("keys", "set", "openai", KEY).code == 2
     assert trayclaw("keys", "set", "openai", stdin="\n").code == 2
 
