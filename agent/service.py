@@ -161,7 +161,14 @@ class AgentService:
             lambda: self._questions,
         )
         self._intake = Intake(database, self._lanes, desk, instance, publish)
-        self._connectors = Connectors(database, self.secrets, lambda: self._settings, self._intake.accept, self.events)
+        self._connectors = Connectors(
+            database,
+            self.secrets,
+            lambda: self._settings,
+            self._intake.accept,
+            self.events,
+            lambda: self.workspace().root,
+        )
         self._questions = ChatQuestions(database, self._approvals, self._owners, self._connectors.deliver)
         self.events.subscribe(self._heard)
         self._watch = FileWatch(file.path, self.reload_settings)

@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
 from typing import Final
 
 from agent.channels.access import Access
-from agent.channels.channel import Channel, Inbound, Outbound, Role
+from agent.channels.attachments import AttachmentFolder
+from agent.channels.channel import Channel, Inbound, Needs, Outbound, Role
 from agent.channels.delivery import Delivery
 from agent.channels.live import LiveAnswers
 from agent.channels.supervisor import ChannelKind, Supervisor
-from agent.errors import ChannelError
+from agent.errors import ChannelError, UsageError
 from agent.events import ChannelChanged, Event, EventBus, SettingsChanged
 from agent.keys import SecretStore
 from agent.settings import ChannelsSettings, Settings
+from agent.storage.channel_notes import ChannelNotes
 from agent.storage.database import Database
 from agent.views import ChannelHealth
 
@@ -37,6 +41,7 @@ class Connectors:
         settings: Callable[[], Settings],
         accept: Accept,
         events: EventBus,
+        workspace: Callable[[], Path],
     ) -> None:
         self.access = Access(database, settings, events.publish, self._tell)
         self._secrets = secrets
@@ -44,7 +49,12 @@ class Connectors:
         self._accept = accept
         self._events = events
         self._with_token: set[str] = set()
-        kinds = {"telegram": ChannelKind("telegram", LABELS["telegram"], self._telegram, self._is_configured)}
+        self._database = database
+        self._files = AttachmentFolder(workspace)
+        kinds = {
+            name: ChannelKind(name, label, partial(self._make, name), partial(self._is_configured, name))
+            for name, label in LABELS.items()
+        }
         self._supervisor = Supervisor(kinds, self._receive, events.publish, self._ready)
         self._delivery = Delivery(database, self._supervisor.channel, events.publish)
         self._live = LiveAnswers(database, self._supervisor.channel, self._delivery)
@@ -115,18 +125,26 @@ class Connectors:
 
     async def identify(self, name: str, token: str | None) -> str:
         """Whom a token belongs to, the stored one if none is given. Raises `ChannelError`."""
-        return await self._telegram(token).identify()
+        return await self._make(name, token).identify()
 
-    def _telegram(self, given: str | None = None) -> Channel:
-        from agent.channels.telegram import TelegramChannel
+    def _make(self, name: str, given: str | None = None) -> Channel:
+        """A connector; `given` is a token to try in place of the stored one."""
 
-        async def token() -> str | None:
-            return given if given is not None else await self._secrets.get("channel:telegram")
+        async def secret(key: str) -> str | None:
+            return given if given is not None and key == name else await self._secrets.get(f"channel:{key}")
 
         async def knows(sender_id: str) -> bool:
-            return await self.access.role("telegram", sender_id) is not None
+            return await self.access.role(name, sender_id) is not None
 
-        return TelegramChannel(self._settings().channels.telegram, token, knows)
+        needs = Needs(secret, knows, ChannelNotes(self._database, name), self._files)
+        channels = self._settings().channels
+        match name:
+            case "telegram":
+                from agent.channels.telegram import TelegramChannel
+
+                return TelegramChannel(channels.telegram, needs)
+            case _:
+                raise UsageError(f"There is no channel {name!r}.")
 
     async def _receive(self, inbound: Inbound) -> None:
         role = await self.access.admit(inbound)
@@ -150,8 +168,8 @@ class Connectors:
         if any(key.startswith("keys.") for key in event.keys) or (unsure and named):
             self._look_for_tokens()
 
-    def _is_configured(self) -> bool:
-        return "telegram" in self._with_token
+    def _is_configured(self, name: str) -> bool:
+        return name in self._with_token
 
     def _look_for_tokens(self) -> None:
         task = asyncio.create_task(self._find_tokens())

@@ -176,7 +176,7 @@ class Delivery:
     async def _deliver(self, connector: Channel, row: Pending, chat: _Chat) -> None:
         await self._write(lambda db: outbox.mark_sending(db, row.id))
         note = "" if not row.uncertain else AFTER_RESTART if row.id in self._restarted else AFTER_BREAK
-        message = Outbound(row.id, row.chat_id, row.text, note)
+        message = Outbound(row.id, row.chat_id, row.text, note, row.files, row.buttons, row.reply_to)
         draft = self._drafts.get(row.id)
         chat.due = None
         try:

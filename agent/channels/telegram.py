@@ -13,7 +13,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from agent.channels.channel import Delivered, Draft, Inbound, Outbound, Receive, ReportHealth
+from agent.channels.channel import Delivered, Draft, Inbound, Mark, Needs, Outbound, Receive, ReportHealth
 from agent.channels.telegram_bot import TelegramBot
 from agent.channels.telegram_draft import TelegramDraft, send_rest
 from agent.channels.telegram_inbound import fetch_pictures, from_update
@@ -32,33 +32,24 @@ LOOK_AGAIN_SECONDS = 0.5
 
 T = TypeVar("T")
 
-Token = Callable[[], Awaitable[str | None]]
-Knows = Callable[[str], Awaitable[bool]]
-
 
 class _Taking(NamedTuple):
     chat_id: str
     task: asyncio.Task[None]
 
 
-async def _everybody(_: str) -> bool:
-    return True
-
-
 class TelegramChannel:
     """Implements `agent.channels.channel.Channel`.
 
-    `token` gives the bot token, or None when there is none. Pictures are fetched only of senders that `knows` accepts:
-    strangers get no download out of us.
+    Pictures are fetched only of senders that the agent knows: strangers get no download out of us.
     """
 
     name = "telegram"
     label = "Telegram"
 
-    def __init__(self, settings: TelegramSettings, token: Token, knows: Knows = _everybody) -> None:
+    def __init__(self, settings: TelegramSettings, needs: Needs) -> None:
         self._settings = settings
-        self._token = token
-        self._knows = knows
+        self._needs = needs
         self._bot: TelegramBot | None = None
         self._partly_sent: dict[tuple[int, str], list[str]] = {}
 
@@ -89,6 +80,9 @@ class TelegramChannel:
         """See `Channel`."""
         return TelegramDraft(self._connected, chat_id)
 
+    async def mark(self, chat_id: str, transport_id: str, mark: Mark) -> None:
+        """See `Channel`."""
+
     async def identify(self) -> str:
         """See `Channel`."""
         bot = await self._connect()
@@ -98,7 +92,7 @@ class TelegramChannel:
             await bot.close()
 
     async def _connect(self) -> TelegramBot:
-        token = await self._token()
+        token = await self._needs.secret(self.name)
         if not token:
             raise ChannelError(
                 "wrong_token",
@@ -151,7 +145,7 @@ class TelegramChannel:
     ) -> None:
         """Hand a message over after those before it; returns when it is committed."""
         await asyncio.gather(*before)
-        if await self._surely(lambda: self._knows(inbound.sender_id), report, bot.address):
+        if await self._surely(lambda: self._needs.knows(inbound.sender_id), report, bot.address):
             images, unread = await fetch_pictures(bot, message)
             text = "\n\n".join(part for part in (inbound.text, unread) if part)
             if not text and not images:

@@ -14,7 +14,7 @@ from agent.errors import StorageError
 if TYPE_CHECKING:
     from sqlite_utils.migrations import Migrations
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
 def migrate(connection: sqlite3.Connection) -> None:
@@ -288,6 +288,21 @@ def _migrations() -> Migrations:
             {"kind": str, "name": str, "hash": str, "content": str, "at": float},
             pk=("kind", "name"),
             not_null={"hash", "content", "at"},
+        )
+
+    @migrations()
+    def m004_channels(db: sqlite_utils.Database) -> None:
+        db.table("outbox").add_column("extras", str, not_null_default="{}")  # files and buttons
+        conversations = db.table("conversations")
+        conversations.add_column("queue_mode", str, not_null_default="")  # "" is the default of the settings
+        conversations.add_column("safety_mode", str, not_null_default="")
+        db.table("channel_notes").create(
+            {"channel": str, "key": str, "value": str}, pk=("channel", "key"), not_null={"value"}
+        )
+        db.table("groups").create(  # groups that an owner enabled
+            {"channel": str, "group_id": str, "title": str, "enabled_by": str, "since": float},
+            pk=("channel", "group_id"),
+            not_null={"title", "enabled_by", "since"},
         )
 
     return migrations

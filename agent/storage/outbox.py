@@ -5,12 +5,22 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from agent.channels.channel import Button
+
+_SELECT = (
+    "SELECT o.*, COALESCE(i.transport_id, '') AS reply_to FROM outbox o"
+    " LEFT JOIN turns t ON t.id = o.turn_id LEFT JOIN inbox i ON i.id = t.inbox_id"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """An answer that has not been delivered. `uncertain`: it was being sent when the app died."""
+    """An answer that has not been delivered. `uncertain`: it was being sent when the app died. `reply_to` is the
+    transport id of the message that it answers, empty for none."""
 
     id: int
     conversation_id: int
@@ -22,34 +32,52 @@ class Pending:
     uncertain: bool
     attempts: int
     due_at: float
+    files: tuple[Path, ...] = ()
+    buttons: tuple[Button, ...] = ()
+    reply_to: str = ""
 
 
 def add(
-    db: sqlite3.Connection, conversation_id: int, channel: str, chat_id: str, turn_id: int | None, text: str
+    db: sqlite3.Connection,
+    conversation_id: int,
+    channel: str,
+    chat_id: str,
+    turn_id: int | None,
+    text: str,
+    *,
+    files: Sequence[Path] = (),
+    buttons: Sequence[Button] = (),
 ) -> int:
     """Queue an answer; it is due at once."""
     now = time.time()
+    extras = {"files": [str(path) for path in files], "buttons": [asdict(button) for button in buttons]}
     cursor = db.execute(
         "INSERT INTO outbox (conversation_id, turn_id, channel, chat_id, text, created_at, state, uncertain, attempts,"
-        " due_at) VALUES (?, ?, ?, ?, ?, ?, 'waiting', 0, 0, ?)",
-        (conversation_id, turn_id, channel, chat_id, text, now, now),
+        " due_at, extras) VALUES (?, ?, ?, ?, ?, ?, 'waiting', 0, 0, ?, ?)",
+        (
+            conversation_id,
+            turn_id,
+            channel,
+            chat_id,
+            text,
+            now,
+            now,
+            json.dumps({key: value for key, value in extras.items() if value}),
+        ),
     )
     return int(cursor.lastrowid or 0)
 
 
 def waiting(db: sqlite3.Connection, channel: str) -> list[Pending]:
     """All undelivered answers of a channel in the order they were made."""
-    rows = db.execute(
-        "SELECT * FROM outbox WHERE channel = ? AND state IN ('waiting', 'sending') ORDER BY id", (channel,)
-    )
+    rows = db.execute(f"{_SELECT} WHERE o.channel = ? AND o.state IN ('waiting', 'sending') ORDER BY o.id", (channel,))
     return [_pending(row) for row in rows]
 
 
 def first(db: sqlite3.Connection, channel: str, chat_id: str) -> Pending | None:
     """The oldest undelivered answer of a chat."""
     row = db.execute(
-        "SELECT * FROM outbox WHERE channel = ? AND chat_id = ? AND state IN ('waiting', 'sending')"
-        " ORDER BY id LIMIT 1",
+        f"{_SELECT} WHERE o.channel = ? AND o.chat_id = ? AND o.state IN ('waiting', 'sending') ORDER BY o.id LIMIT 1",
         (channel, chat_id),
     ).fetchone()
     return _pending(row) if row else None
@@ -57,7 +85,7 @@ def first(db: sqlite3.Connection, channel: str, chat_id: str) -> Pending | None:
 
 def get(db: sqlite3.Connection, outbox_id: int) -> Pending | None:
     """One answer that is not delivered yet, or None."""
-    row = db.execute("SELECT * FROM outbox WHERE id = ? AND state IN ('waiting', 'sending')", (outbox_id,)).fetchone()
+    row = db.execute(f"{_SELECT} WHERE o.id = ? AND o.state IN ('waiting', 'sending')", (outbox_id,)).fetchone()
     return _pending(row) if row else None
 
 
@@ -95,6 +123,7 @@ def recover(db: sqlite3.Connection) -> list[int]:
 
 
 def _pending(row: sqlite3.Row) -> Pending:
+    extras = json.loads(row["extras"])
     return Pending(
         row["id"],
         row["conversation_id"],
@@ -106,4 +135,7 @@ def _pending(row: sqlite3.Row) -> Pending:
         bool(row["uncertain"]),
         row["attempts"],
         row["due_at"],
+        tuple(map(Path, extras.get("files", ()))),
+        tuple(Button(**button) for button in extras.get("buttons", ())),
+        row["reply_to"],
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from agent.tools.files import FILE_TOOLS
 from agent.tools.shell import run_command
@@ -10,6 +10,6 @@ from agent.tools.tool import Tool
 from agent.tools.toolbox import Toolbox
 
 
-def built_in_toolbox(more: Iterable[Tool] = ()) -> Toolbox:
-    """A toolbox with those that need nothing, and `more` that were made for this agent."""
-    return Toolbox((*FILE_TOOLS, run_command, *more))
+def built_in_toolbox(more: Iterable[Tool] = (), outside: Callable[[], Iterable[Tool]] = tuple) -> Toolbox:
+    """A toolbox with those that need nothing, `more` that were made for this agent, and `outside` ones (MCP)."""
+    return Toolbox((*FILE_TOOLS, run_command, *more), outside)

@@ -70,7 +70,8 @@ class Tool:
     """A function the model can call. Coroutine functions run on the loop, others in a thread.
 
     `seconds` ends a call that takes longer (None: the tool keeps its own time). `also` are names that models know
-    parameters by from elsewhere: {"content": "text"}.
+    parameters by from elsewhere: {"content": "text"}. A `deferred` tool is not in the prompt: the model finds it by
+    tool_search. `given` is the specification of a tool that is not described by its function (MCP).
     """
 
     function: Callable[..., Any]
@@ -78,11 +79,14 @@ class Tool:
     describe: Describe
     seconds: float | None = 60.0
     also: Mapping[str, str] = field(default_factory=dict)
+    deferred: bool = False
+    given: ToolSpec | None = None
 
     @property
     def name(self) -> str:
         """As the model calls it."""
-        return self.function.__name__
+        name: str = self.function.__name__ if self.given is None else self.given.name
+        return name
 
     @property
     def is_async(self) -> bool:
@@ -92,6 +96,8 @@ class Tool:
     @cached_property
     def spec(self) -> ToolSpec:
         """Name, description and parameters as the model sees them; built at first use."""
+        if self.given is not None:
+            return self.given
         from agent.tools.schema import parameters_of
 
         text = inspect.getdoc(self.function) or ""
@@ -109,6 +115,7 @@ def tool(
     *,
     seconds: float | None = 60.0,
     also: Mapping[str, str] = MappingProxyType({}),
+    deferred: bool = False,
 ) -> Callable[[Callable[..., Any]], Tool]:
     """Make a tool of a function whose first parameter is a `ToolContext`.
 
@@ -116,6 +123,6 @@ def tool(
     """
 
     def make(function: Callable[..., Any]) -> Tool:
-        return Tool(function, kind, describe, seconds, also)
+        return Tool(function, kind, describe, seconds, also, deferred)
 
     return make

@@ -8,7 +8,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -133,23 +133,41 @@ class Prepared:
 
 
 class Toolbox:
-    """The tools of one agent."""
+    """The tools of one agent: those it was made with, and `outside` ones that come and go (MCP servers)."""
 
-    def __init__(self, tools: Iterable[Tool]) -> None:
+    def __init__(self, tools: Iterable[Tool], outside: Callable[[], Iterable[Tool]] = tuple) -> None:
         self._tools = {tool.name: tool for tool in tools}
+        self._outside = outside
 
-    def specs(self) -> tuple[ToolSpec, ...]:
-        """What the model is offered, in a stable order (prompt caches depend on it)."""
-        return tuple(tool.spec for tool in self._tools.values())
+    def tools(self, names: Collection[str] | None = None) -> tuple[Tool, ...]:
+        """All that can be called now in a stable order; `names` limits them."""
+        found = {**{tool.name: tool for tool in self._outside()}, **self._tools}
+        ordered = (*self._tools.values(), *(tool for name, tool in found.items() if name not in self._tools))
+        return tuple(tool for tool in ordered if names is None or tool.name in names)
 
-    def prepare(self, call: ToolCall, context: ToolContext) -> Prepared:
+    def specs(self, revealed: Collection[str] = (), names: Collection[str] | None = None) -> tuple[ToolSpec, ...]:
+        """What the model is offered, in a stable order (prompt caches depend on it): all but the deferred tools, then
+        those of them that it has found (`revealed`) in the order in which it found them."""
+        tools = self.tools(names)
+        later = {tool.name: tool.spec for tool in tools if tool.deferred}
+        found = (later[name] for name in dict.fromkeys(revealed) if name in later)
+        return (*(tool.spec for tool in tools if not tool.deferred), *found)
+
+    def find(self, name: str, names: Collection[str] | None = None) -> Tool | None:
+        """A tool by its name, None when there is none or `names` leave it out."""
+        if names is not None and name not in names:
+            return None
+        return self._tools.get(name) or next((tool for tool in self._outside() if tool.name == name), None)
+
+    def prepare(self, call: ToolCall, context: ToolContext, names: Collection[str] | None = None) -> Prepared:
         """Validate a call and describe what it would do; blocks on the file system. Raises `ToolArgumentsError`, and
         `ToolError` for an unknown name or a path that cannot be."""
         from agent.tools import arguments as tool_arguments
 
-        tool = self._tools.get(call.name)
+        tool = self.find(call.name, names)
         if tool is None:
-            raise ToolError(f"There is no tool {call.name!r}. The tools are: {', '.join(self._tools) or 'none'}.")
+            known = ", ".join(one.name for one in self.tools(names) if not one.deferred)
+            raise ToolError(f"There is no tool {call.name!r}. The tools are: {known or 'none'}.")
         raw = call.raw_arguments or json.dumps(dict(call.arguments))
         arguments = tool_arguments.parse(raw, tool.spec.parameters, truncated=call.truncated, also=tool.also)
         effect = tool.describe(context, **arguments)
@@ -173,7 +191,7 @@ class Toolbox:
         groups: list[list[ToolCall]] = []
         joinable = False
         for call in calls:
-            tool = self._tools.get(call.name)
+            tool = self.find(call.name)
             reads = tool is None or tool.kind in SIDE_BY_SIDE
             if reads and joinable:
                 groups[-1].append(call)
@@ -191,7 +209,7 @@ class Toolbox:
         prepared: Prepared | None = None
         outcome: Outcome | None = None
         try:
-            prepared = await asyncio.to_thread(self.prepare, call, context)
+            prepared = await asyncio.to_thread(self.prepare, call, context, scope.names)
             arguments, summary = prepared.arguments, prepared.effect.summary
         except ToolError as error:
             outcome = Outcome(str(error), ok=False)

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.channels.access import Access
-from agent.channels.channel import Channel, Draft, Inbound, Outbound
+from agent.channels.attachments import AttachmentFolder
+from agent.channels.channel import Channel, Draft, Inbound, Needs, Outbound
 from agent.channels.delivery import Delivery
 from agent.channels.supervisor import ChannelKind, Supervisor
 from agent.channels.telegram import TelegramChannel
@@ -16,11 +17,25 @@ from agent.events import ChannelChanged, DeliveryChanged, Event
 from agent.providers.types import user
 from agent.settings import ChannelsSettings, Settings, TelegramSettings
 from agent.storage import conversations, inbox, outbox
+from agent.storage.channel_notes import ChannelNotes
 from agent.storage.database import Database
 from tests.peers.changes import Changes
 from tests.peers.telegram_api import TelegramApi
 
 OWNER = 4242
+
+
+class MemoryNotes:
+    """A channel's notes that are gone with the test."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, str] = {}
+
+    async def get(self, key: str) -> str | None:
+        return self.kept.get(key)
+
+    async def set(self, key: str, value: str) -> None:
+        self.kept[key] = value
 
 
 @dataclass
@@ -29,6 +44,7 @@ class Kit:
     database: Database
     settings: Settings
     token: str | None
+    workspace: Path
     events: list[Event] = field(default_factory=list)
     received: list[Inbound] = field(default_factory=list)
     changes: Changes = field(default_factory=Changes)
@@ -49,13 +65,15 @@ class Kit:
         )
 
     def make_channel(self) -> TelegramChannel:
-        async def token() -> str | None:
+        async def secret(_: str) -> str | None:
             return self.token
 
         async def knows(sender: str) -> bool:
             return await self.access.role("telegram", sender) is not None
 
-        return TelegramChannel(self.settings.channels.telegram, token, knows)
+        notes = ChannelNotes(self.database, "telegram")
+        needs = Needs(secret, knows, notes, AttachmentFolder(lambda: self.workspace))
+        return TelegramChannel(self.settings.channels.telegram, needs)
 
     def publish(self, event: Event) -> None:
         self.events.append(event)
@@ -149,7 +167,7 @@ def settings_for(api: TelegramApi, *owners: int) -> Settings:
 async def connected(folder: Path, api: TelegramApi, *, start: bool = True, **fields: object) -> AsyncIterator[Kit]:
     """The agent with its Telegram channel started; user 4242 owns it."""
     database = await asyncio.to_thread(Database.open, folder / "trayclaw.db")
-    kit = Kit(api, database, settings_for(api, OWNER), api.token, **fields)  # type: ignore[arg-type]
+    kit = Kit(api, database, settings_for(api, OWNER), api.token, folder / "workspace", **fields)  # type: ignore[arg-type]
     try:
         await kit.delivery.recover()
         await kit.access.start()

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 from telegram import Update
 
-from agent.channels.channel import Inbound, Outbound
+from agent.channels.attachments import AttachmentFolder
+from agent.channels.channel import Inbound, Needs, Outbound
 from agent.channels.telegram import TelegramChannel
 from agent.channels.telegram_bot import TelegramBot
 from agent.channels.telegram_inbound import fetch_pictures, from_update
 from agent.errors import ChannelError, StorageError
 from agent.settings import TelegramSettings
-from tests.agent.channel_kit import OWNER, connected, settings_for
+from tests.agent.channel_kit import OWNER, MemoryNotes, connected, settings_for
 from tests.conftest import LogGuard
 from tests.peers.telegram_api import TelegramApi
 from tests.peers.telegram_chats import ApiError, LostAfter, LostBefore, RateLimit, bad_gateway, too_many_requests
@@ -49,10 +50,14 @@ async def test_the_bot_is_recognised(api: TelegramApi) -> None:
 
 
 def channel(api: TelegramApi, token: str | None = "") -> TelegramChannel:
-    async def give() -> str | None:
+    async def give(_: str) -> str | None:
         return api.token if token == "" else token
 
-    return TelegramChannel(TelegramSettings(api_base=api.root_url), give)
+    async def nobody(_: str) -> bool:
+        return False
+
+    needs = Needs(give, nobody, MemoryNotes(), AttachmentFolder(Path))
+    return TelegramChannel(TelegramSettings(api_base=api.root_url), needs)
 
 
 async def test_a_message_is_acknowledged_only_after_it_is_committed(tmp_path: Path, api: TelegramApi) -> None:
