@@ -44,6 +44,15 @@ class TurnStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class TurnJoined:
+    """A message that waited is answered by a turn that runs already."""
+
+    conversation_id: int
+    turn_id: int
+    inbox_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class TurnText:
     """A piece of the answer."""
 
@@ -238,6 +247,7 @@ Event = (
     ConversationChanged
     | MessageReceived
     | TurnStarted
+    | TurnJoined
     | TurnText
     | TurnReasoning
     | TurnNotice

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from pathlib import Path
 from sqlite3 import Connection
-from typing import Any
+from typing import Any, Literal
 
 from agent import logs
 from agent.channels.channel import Inbound
@@ -35,10 +35,13 @@ from agent.events import (
     ApprovalAsked,
     ApprovalChoice,
     ConversationChanged,
+    DeliveryChanged,
     Event,
     EventBus,
+    PairingAsked,
     SettingsChanged,
     TurnFinished,
+    TurnJoined,
     TurnNotice,
     TurnStarted,
 )
@@ -54,9 +57,9 @@ from agent.safety.process import hide_environment
 from agent.safety.sandbox.choose import Fences, prove
 from agent.safety.web_client import WebClient
 from agent.safety.workspace import Workspace
-from agent.settings import Settings, SettingsFile
+from agent.settings import QueueMode, SafetyMode, Settings, SettingsFile
 from agent.storage import approvals as approval_rows
-from agent.storage import conversations, effects, inbox, messages, turns
+from agent.storage import conversations, effects, inbox, messages, outbox, turns
 from agent.storage.conversations import LOCAL
 from agent.storage.database import Database
 from agent.storage.instance import Instance
@@ -65,6 +68,7 @@ from agent.tools.web import web_tools
 from agent.views import (
     ChannelHealth,
     Conversation,
+    Group,
     PairingRequest,
     Person,
     ProviderView,
@@ -72,6 +76,7 @@ from agent.views import (
     SandboxView,
     TurnRow,
     TurnView,
+    Undelivered,
     UndoReport,
 )
 
@@ -148,6 +153,7 @@ class AgentService:
             publish=publish,
         )
         self._lanes = Lanes(runner.run, self._drop)
+        runner.waiting = self._lanes
         desk = CommandDesk(
             database,
             self.stop_turn,
@@ -159,8 +165,11 @@ class AgentService:
             self._ask_refused_again,
             lambda conversation_id: self._history.undo(conversation_id=conversation_id),
             lambda: self._questions,
+            self.resolve_pairing,
         )
-        self._intake = Intake(database, self._lanes, desk, instance, publish)
+        self._intake = Intake(
+            database, self._lanes, desk, instance, publish, lambda: self._settings, lambda: self.workspace().root
+        )
         self._connectors = Connectors(
             database,
             self.secrets,
@@ -365,7 +374,7 @@ class AgentService:
             turn_id: int | None = None
             while not finished:
                 event = await heard.get()
-                if isinstance(event, TurnStarted | TurnFinished) and event.inbox_id == inbox_id:
+                if isinstance(event, TurnStarted | TurnJoined | TurnFinished) and event.inbox_id == inbox_id:
                     turn_id = event.turn_id
                 if turn_id is None and isinstance(event, TurnNotice) and not event.turn_id:
                     yield event  # why it has not begun
@@ -537,6 +546,50 @@ class AgentService:
         """Everybody who may talk to the agent besides the local user."""
         return await self._connectors.access.people()
 
+    async def groups(self) -> list[Group]:
+        """Groups in which members are answered; an owner enables one by `/enable` in it."""
+        return await self._connectors.access.groups()
+
+    async def disable_group(self, channel: str, group_id: str) -> bool:
+        """Answer nobody there any more; False when it was not enabled."""
+        return await self._connectors.access.disable_group(channel, group_id)
+
+    async def undelivered(self) -> list[Undelivered]:
+        """Answers that did not arrive and are not tried again, the newest first."""
+        return await self._database.read(outbox.undelivered)
+
+    async def resend(self, outbox_id: int) -> bool:
+        """Try an undelivered answer once more; False when it is not undelivered (any more)."""
+        row = await self._database.write(lambda db: outbox.again(db, outbox_id))
+        if row is None:
+            return False
+        self.events.publish(DeliveryChanged(row.conversation_id, row.id, "waiting"))
+        self._connectors.deliver(outbox_id)
+        return True
+
+    async def give_up_delivery(self, outbox_id: int) -> bool:
+        """Take an undelivered answer off the list; it stays in its conversation."""
+        dropped = await self._database.write(lambda db: outbox.give_up(db, outbox_id))
+        if dropped:
+            self.events.publish(SettingsChanged(("undelivered",)))
+        return dropped
+
+    def network_changed(self) -> None:
+        """The system says that the network is back or another one: channels connect anew at once."""
+        self._connectors.wake()
+
+    async def set_conversation_modes(
+        self,
+        conversation_id: int,
+        *,
+        queue: QueueMode | Literal[""] | None = None,
+        safety: SafetyMode | Literal[""] | None = None,
+    ) -> None:
+        """How messages wait in a conversation and how much happens unasked there; "" as the settings say, None as it
+        is."""
+        await self._database.write(lambda db: conversations.set_modes(db, conversation_id, queue=queue, safety=safety))
+        self.events.publish(ConversationChanged(conversation_id))
+
     async def revoke(self, channel: str, user_id: str) -> bool:
         """Take a paired person's access away; False when there was none."""
         return await self._connectors.access.revoke(channel, user_id)
@@ -599,6 +652,8 @@ class AgentService:
     def _heard(self, event: Event) -> None:
         if isinstance(event, ApprovalAsked):
             self._keep(self._questions.ask(event.approval))
+        if isinstance(event, PairingAsked):
+            self._keep(self._questions.announce(event))
         if self._settings.model.titles and isinstance(event, TurnFinished) and event.status == "answered":
             self._keep(self._titles.give(event))
 

@@ -20,6 +20,7 @@ STARTER = "starter"
 LATER_CHANNELS = ("discord", "slack", "email")
 """May have a table in config.toml already; this version does not read it."""
 SafetyMode = Literal["careful", "balanced", "autonomous"]
+QueueMode = Literal["queue", "steer", "collect", "interrupt"]
 
 
 class Section(BaseModel):
@@ -69,6 +70,8 @@ class ChannelSettings(Section):
     """Started with the app."""
     owners: tuple[int, ...] = ()
     """Immutable numeric ids of the people who own this agent."""
+    group_mention: bool = True
+    """In groups only messages that mention the agent, reply to it or are a command are answered."""
 
 
 class TelegramSettings(ChannelSettings):
@@ -134,6 +137,9 @@ class TurnSettings(Section):
     """Model calls in one turn."""
     max_seconds: float = Field(default=1800.0, gt=0)
     """Time of one turn, without the waits for approvals."""
+    queue: QueueMode = "queue"
+    """What a message does that comes while another of its conversation is worked on: "queue" (waits), "steer" (is
+    given to the model at the next step), "collect" (is answered with the others that wait), "interrupt" (ends it)."""
     tool_output_chars: int = Field(default=30_000, ge=1000)
     """What a model is shown of one tool result at most."""
 

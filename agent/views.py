@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from agent.events import ChannelState, Failure, TurnStatus
 from agent.providers.types import NOTHING, Usage
+from agent.settings import QueueMode, SafetyMode
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,10 @@ class Conversation:
     updated_at: float
     preview: str = ""
     busy: bool = False
+    queue_mode: QueueMode | Literal[""] = ""
+    """What happens to a message that comes while another is worked on; "" as the settings say."""
+    safety_mode: SafetyMode | Literal[""] = ""
+    """"" as the settings say."""
 
     def with_busy(self) -> Conversation:
         """The same row, with a turn running in it."""
@@ -127,6 +132,29 @@ class Person:
     name: str
     role: Literal["owner", "paired"]
     since: float
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A group of a messenger whose members are answered."""
+
+    channel: str
+    group_id: str
+    title: str
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class Undelivered:
+    """An answer that did not arrive and is not tried again by itself. `error` says why."""
+
+    outbox_id: int
+    conversation_id: int
+    conversation: str
+    channel: str
+    text: str
+    created_at: float
+    error: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Who may talk to the agent: the owners in the settings and the people they paired; everybody else gets one code.
 
-The database is asked at each message, because a request may be approved from another process (`trayclaw pair`).
+In a group nobody is answered until an owner enables it there by `/enable`; then its members are, when they address the
+agent. The database is asked at each message, because another process (`trayclaw pair`) may decide as well.
 """
 
 from __future__ import annotations
@@ -12,21 +13,31 @@ import time
 from collections.abc import Awaitable, Callable
 
 from agent.channels.channel import Inbound, Role
+from agent.channels.floods import Floods
 from agent.errors import ChannelError, StorageError, UsageError
 from agent.events import Event, PairingAsked, PairingResolved
 from agent.settings import ChannelSettings, Settings
-from agent.storage import people
+from agent.storage import groups, people
 from agent.storage.database import Database
 from agent.storage.people import StoredRequest
-from agent.views import PairingRequest, Person
+from agent.views import Group, PairingRequest, Person
 
 log = logging.getLogger(__name__)
 
 CODE_SECONDS = 3600.0
 MOST_PENDING = 3
 """Open requests of one channel; who comes after them hears nothing."""
+WRONG_CODES = 5
+"""So many codes that nobody was given may be tried within `CODE_SECONDS`; after that none is looked at."""
 LOOK_SECONDS = 2.0
 """While requests are open, how often the database is asked whether another process decided one."""
+
+TOO_MANY = "You write faster than I can answer. What you write in the next minute is not taken; write it again then."
+ENABLED = (
+    "I answer in this group from now on, when somebody mentions me or replies to me. "
+    "For members I only look at files of the workspace and at web pages. `/disable` ends it."
+)
+DISABLED = "I do not answer in this group any more."
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # https://www.crockford.com/base32.html
 _CODE_CHARS = 8  # 40 bits
@@ -56,6 +67,8 @@ class Access:
         self._decided = asyncio.Event()
         self._watcher: asyncio.Task[None] | None = None
         self._asking: set[asyncio.Task[None]] = set()
+        self._floods = Floods()
+        self._wrong: list[float] = []
 
     async def start(self) -> None:
         """Take up the requests that were open when the app ended."""
@@ -79,11 +92,65 @@ class Access:
         return "paired" if paired else None
 
     async def admit(self, inbound: Inbound) -> Role | None:
-        """The sender's role. A stranger in a direct chat is sent a pairing code, once an hour; nothing else happens."""
+        """The sender's role, None for what is not answered: other programs, strangers, groups that are not enabled,
+        what is not meant for the agent there, and more messages than a person writes.
+
+        A stranger in a direct chat is sent a pairing code, once an hour; nothing else happens.
+        """
+        if inbound.bot:
+            return None  # two programs that answer each other never end
         role = await self.role(inbound.channel, inbound.sender_id)
-        if role is None and inbound.direct and self._tell is not None:
-            await self._ask(inbound, self._tell)
-        return role
+        if inbound.direct:
+            if role is None and self._tell is not None and not inbound.pressed and not inbound.edits:
+                await self._ask(inbound, self._tell)
+        else:
+            role = await self._in_group(inbound, role)
+        if role is None:
+            return None
+        verdict = self._floods.judge(inbound.channel, inbound.sender_id, role)
+        if verdict == "tell":
+            self._say(inbound, TOO_MANY)
+        return role if verdict == "take" else None
+
+    async def groups(self) -> list[Group]:
+        """Those that an owner enabled."""
+        return await self._database.read(groups.every)
+
+    async def disable_group(self, channel: str, group_id: str) -> bool:
+        """Nobody is answered there any more; False when it was not enabled."""
+        return await self._database.write(lambda db: groups.disable(db, channel, group_id))
+
+    async def _in_group(self, inbound: Inbound, role: Role | None) -> Role | None:
+        """What a sender may do in a group: who is no owner is a member there, also one who is paired."""
+        command = inbound.text.strip().partition("@")[0].lower()
+        channel, group = inbound.channel, inbound.group_id or inbound.chat_id
+        if role == "owner" and inbound.addressed and command == "/enable":
+            await self._database.write(lambda db: groups.enable(db, channel, group, inbound.title, inbound.sender_id))
+            self._say(inbound, ENABLED)
+            return None
+        if not await self._database.read(lambda db: groups.is_enabled(db, channel, group)):
+            return None
+        if role == "owner" and inbound.addressed and command == "/disable":
+            await self.disable_group(channel, group)
+            self._say(inbound, DISABLED)
+            return None
+        section = getattr(self._settings().channels, channel, None)
+        if not inbound.addressed and not (isinstance(section, ChannelSettings) and not section.group_mention):
+            return None
+        return "owner" if role == "owner" else "member"
+
+    def _say(self, inbound: Inbound, words: str) -> None:
+        """Beside the outbox, without waiting for it."""
+        if self._tell is not None:
+            task = asyncio.create_task(self._say_now(self._tell, inbound, words))
+            self._asking.add(task)
+            task.add_done_callback(self._asking.discard)
+
+    async def _say_now(self, tell: Tell, inbound: Inbound, words: str) -> None:
+        try:
+            await tell(inbound.channel, inbound.chat_id, words)
+        except ChannelError as error:
+            log.info("%s could not be told: %s", inbound.channel, error)
 
     async def requests(self) -> list[PairingRequest]:
         """Those that wait for a decision."""
@@ -94,8 +161,16 @@ class Access:
         """Let somebody in (returned), or not (None). Raises UsageError for an unknown or expired code."""
         tidy = _tidy(code)
         now = time.time()
+        self._wrong = [at for at in self._wrong if now - at < CODE_SECONDS]
+        if len(self._wrong) >= WRONG_CODES:
+            raise UsageError(
+                "Too many wrong codes were tried.",
+                title="No code is looked at for now",
+                hint="Wait an hour, or let the person in under Settings > Channels.",
+            )
         stored = await self._database.write(lambda db: people.decide(db, tidy, approve, now))
         if stored is None:
+            self._wrong.append(now)
             raise UsageError(
                 f"There is no open request with the code {code}.",
                 title="This code is not known",

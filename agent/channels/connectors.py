@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from pathlib import Path
 from typing import Final
 
+from agent.channels import wakefulness
 from agent.channels.access import Access
 from agent.channels.attachments import AttachmentFolder
 from agent.channels.channel import Channel, Inbound, Needs, Outbound, Role
@@ -49,6 +50,7 @@ class Connectors:
         self._accept = accept
         self._events = events
         self._with_token: set[str] = set()
+        self._looked = False
         self._database = database
         self._files = AttachmentFolder(workspace)
         kinds = {
@@ -66,6 +68,7 @@ class Connectors:
         self._unsubscribe = [self._events.subscribe(self._live.on_event), self._events.subscribe(self._on_event)]
         await self._delivery.recover()
         await self.access.start()
+        self._keep(wakefulness.watch(self._supervisor.wake))
         for name in CHANNEL_NAMES:
             if getattr(self._settings().channels, name).enabled:
                 self._supervisor.start(name)
@@ -117,10 +120,14 @@ class Connectors:
         """Something was put into the outbox: send it."""
         self._delivery.put(outbox_id)
 
+    def wake(self) -> None:
+        """The computer slept or its network changed: connect anew at once."""
+        self._supervisor.wake()
+
     def look_for_tokens(self) -> None:
         """Ask the keyring which channels have a token; `ChannelChanged` tells. At the start that is only done for those
         that config.toml names: a keyring that is locked asks the person, and its library takes 17 MiB."""
-        if not self._tasks:
+        if not self._looked:
             self._look_for_tokens()
 
     async def identify(self, name: str, token: str | None) -> str:
@@ -172,7 +179,11 @@ class Connectors:
         return name in self._with_token
 
     def _look_for_tokens(self) -> None:
-        task = asyncio.create_task(self._find_tokens())
+        self._looked = True
+        self._keep(self._find_tokens())
+
+    def _keep(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 import random
@@ -22,6 +23,9 @@ LONGEST_RETRY_SECONDS = 60.0
 SETTLED_SECONDS = 60.0
 """A connection that lasted this long begins again with the first, short wait."""
 STOP_SECONDS = 2.0
+AFTER_WAKE_SECONDS = 60.0
+"""So long after a sleep or a change of the network a lost connection is tried again every `AFTER_WAKE_RETRY`."""
+AFTER_WAKE_RETRY = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,11 @@ class ChannelKind:
 @dataclass(slots=True)
 class _Running:
     channel: Channel
-    task: asyncio.Task[None]
+    task: asyncio.Task[None] | None = None
+    connecting: bool = False
+    """An attempt is under way, or a connection."""
+    woken: bool = False
+    """It was cancelled in order to begin anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +75,8 @@ class Supervisor:
         self._first_retry = first_retry
         self._running: dict[str, _Running] = {}
         self._health: dict[str, tuple[ChannelState, str]] = dict.fromkeys(kinds, ("stopped", ""))
+        self._woken_at = -math.inf
+        self._woken = asyncio.Event()
 
     def health(self) -> tuple[ChannelHealth, ...]:
         """All channels, running or not, in the order they were given."""
@@ -84,17 +94,18 @@ class Supervisor:
         """Connect in the background; a running channel is left alone. Raises UsageError for an unknown name."""
         kind = self._kind(name)
         running = self._running.get(name)
-        if running and not running.task.done():
+        if running and running.task and not running.task.done():
             return
         channel = kind.make()
         self._set(name, "connecting", "")
-        self._running[name] = _Running(channel, asyncio.create_task(self._keep(channel), name=f"channel-{name}"))
+        running = self._running[name] = _Running(channel)
+        running.task = asyncio.create_task(self._keep(running), name=f"channel-{name}")
 
     async def stop(self, name: str) -> None:
         """Disconnect; returns within two seconds."""
         self._kind(name)
         running = self._running.pop(name, None)
-        if running is not None:
+        if running is not None and running.task is not None:
             running.task.cancel()
             _, pending = await asyncio.wait({running.task}, timeout=STOP_SECONDS)
             if pending:
@@ -107,6 +118,16 @@ class Supervisor:
         await self.stop(name)
         self.start(name)
 
+    def wake(self) -> None:
+        """The computer slept or the network is another one: what is connected may be dead without knowing, and what
+        waits for its next try need not wait."""
+        self._woken_at = time.monotonic()
+        self._woken.set()
+        self._woken = asyncio.Event()
+        for running in self._running.values():
+            if running.connecting and not running.woken and running.task is not None:
+                running.woken = running.task.cancel()
+
     async def stop_all(self) -> None:
         """Disconnect all at once; returns within two seconds."""
         await asyncio.gather(*(self.stop(name) for name in tuple(self._running)))
@@ -117,17 +138,34 @@ class Supervisor:
             raise UsageError(f"There is no channel {name!r}.", hint=f"Channels: {known}.")
         return self._kinds[name]
 
-    async def _keep(self, channel: Channel) -> None:
+    async def _keep(self, running: _Running) -> None:
         """Run the channel until it is stopped or cannot work."""
         wait = self._first_retry
-        while (broken := await self._attempt(channel)) is not None:
+        while (broken := await self._connection(running)) is not None:
+            since_wake = time.monotonic() - self._woken_at
             if broken.lasted >= SETTLED_SECONDS:
                 wait = self._first_retry
+            if since_wake < AFTER_WAKE_SECONDS:
+                wait = min(wait, AFTER_WAKE_RETRY)
             pause = max(broken.retry_after, wait * random.uniform(0.75, 1.25))  # noqa: S311 - spreads the reconnects
             words = f"{broken.words} Next try in {pause:.0f} s." if pause >= 1 else broken.words
-            self._report(channel, "degraded", words)
-            await asyncio.sleep(pause)
+            self._report(running.channel, "degraded", words)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), pause)
             wait = min(wait * 2, LONGEST_RETRY_SECONDS)
+
+    async def _connection(self, running: _Running) -> _Broken | None:
+        """One connection, from beginning to end; `wake` ends it, and then it is made anew at once."""
+        while True:
+            running.connecting = True
+            try:
+                return await self._attempt(running.channel)
+            except asyncio.CancelledError:
+                if not running.woken or running.task is None or running.task.uncancel() > 0:
+                    raise  # it was stopped
+            finally:
+                running.connecting = running.woken = False
+            self._report(running.channel, "degraded", "The computer slept or the network changed; connecting again.")
 
     async def _attempt(self, channel: Channel) -> _Broken | None:
         """One connection, from beginning to end; None when another try is useless."""

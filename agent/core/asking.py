@@ -7,9 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from sqlite3 import Connection
 
+from agent.channels.channel import Button
 from agent.errors import StorageError, UsageError
-from agent.events import Approval, ApprovalChoice
+from agent.events import Approval, ApprovalChoice, PairingAsked
 from agent.safety.approvals import ApprovalDesk
+from agent.safety.effects import visible
 from agent.storage import conversations, outbox, turns
 from agent.storage.conversations import LOCAL
 from agent.storage.database import Database
@@ -42,9 +44,33 @@ class ChatQuestions:
             found = []
             for chat in chats:
                 conversation = conversations.ensure(db, asker.channel, chat)
-                found.append(outbox.add(db, conversation, asker.channel, chat, None, text))
+                found.append(outbox.add(db, conversation, asker.channel, chat, None, text, buttons=buttons(approval)))
             return found
 
+        await self._send(queue)
+
+    async def announce(self, request: PairingAsked) -> None:
+        """Tell the owners in their own chats on that channel that somebody wants to talk."""
+        text = (
+            f"**{visible(request.name) or 'Somebody'}** ({request.channel}, {request.user_id}) wants to talk to me."
+            f"\n\n`/pair {request.code}` or `/pair deny {request.code}`"
+        )
+        choices = (
+            Button("Let in", f"/pair {request.code}", "primary"),
+            Button("Deny", f"/pair deny {request.code}", "danger"),
+        )
+
+        def queue(db: Connection) -> list[int]:
+            found = []
+            for chat in self.owners(request.channel):
+                conversation = conversations.known(db, request.channel, chat)
+                if conversation is not None:  # nobody is written to first: the transport would refuse it
+                    found.append(outbox.add(db, conversation, request.channel, chat, None, text, buttons=choices))
+            return found
+
+        await self._send(queue)
+
+    async def _send(self, queue: Callable[[Connection], list[int]]) -> None:
         try:
             for outbox_id in await self.database.write(queue):
                 self.deliver(outbox_id)
@@ -79,6 +105,17 @@ class ChatQuestions:
 def code(approval: Approval) -> str:
     """What a person types to mean this question."""
     return approval.id[:_CODE_CHARS].upper()
+
+
+def buttons(approval: Approval) -> tuple[Button, ...]:
+    """What can be pressed below a question; each says the same as the command in its text."""
+    key = code(approval)
+    found = [Button("Allow once", f"/allow {key}", "primary")]
+    if approval.session:
+        found.append(Button("In this conversation", f"/allow {key} conversation"))
+    if approval.always:
+        found.append(Button("Always", f"/allow {key} always"))
+    return (*found, Button("Deny", f"/deny {key}", "danger"))
 
 
 def question(approval: Approval, asker: str) -> str:

@@ -9,9 +9,10 @@ from agent.channels.channel import Role
 from agent.core.asking import ChatQuestions
 from agent.core.spending import Spending
 from agent.errors import PolicyRefusedError, UsageError
+from agent.settings import SafetyMode
 from agent.storage import conversations
 from agent.storage.database import Database
-from agent.views import LimitView, UndoReport
+from agent.views import LimitView, Person, UndoReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +37,13 @@ class CommandDesk:
     ask_again: Callable[[int], Awaitable[bool]]
     undo: Callable[[int], Awaitable[UndoReport]]
     questions: Callable[[], ChatQuestions]
+    pair: Callable[[str, bool], Awaitable[Person | None]]
 
     async def answer(self, conversation_id: int, command: Command, role: Role) -> str:
         """Do it, and say what was done in Markdown. Raises `RefusedError` for what only an owner may do."""
-        if command.name in ("undo", "allow", "deny", "approvals") and role != "owner":
+        if role == "member" and command.name not in ("help", "start", "status"):
+            raise PolicyRefusedError("In a group only the owner may do that.", hint="Ask them.")
+        if command.name in ("undo", "allow", "deny", "approvals", "pair", "mode") and role != "owner":
             raise PolicyRefusedError("Only the owner may decide about what is done, or undo it.", hint="Ask them.")
         spends = command.name == "raise" or (command.name == "limit" and command.argument)
         if spends and role != "owner":
@@ -61,6 +65,16 @@ class CommandDesk:
                 )
             case "allow" | "deny":
                 return self.questions().answer(command.argument, "chat", allow=command.name == "allow")
+            case "pair":
+                return await self._pair(command.argument)
+            case "queue":
+                return await self._queue(conversation_id, command.argument.lower())
+            case "mode":
+                return await self._mode(conversation_id, command.argument.lower())
+            case "usage":
+                return await self._limit(conversation_id, "")
+            case "enable" | "disable":
+                return "That is for groups: write it where I am a member and should answer."
             case "approvals":
                 return self.questions().waiting()
             case "undo":
@@ -89,6 +103,28 @@ class CommandDesk:
         lines = [f"- ${limit.spent:.2f} of ${limit.limit:.2f} {limit.label}{_raised(limit)}" for limit in limits]
         return "\n".join(["Spent:", *lines])
 
+    async def _pair(self, argument: str) -> str:
+        verb, _, code = argument.rpartition(" ")
+        if verb not in ("", "approve", "deny") or not code:
+            raise UsageError("Which code?", hint="Write `/pair CODE` or `/pair deny CODE`.")
+        person = await self.pair(code, verb != "deny")
+        return f"{person.name or person.user_id} may talk to me now." if person else "They may not talk to me."
+
+    async def _queue(self, conversation_id: int, wanted: str) -> str:
+        if wanted not in (*QUEUE_WORDS, "default"):
+            listed = "\n".join(f"- `/queue {name}`: {words}" for name, words in QUEUE_WORDS.items())
+            return f"What should a message do that comes while I work on another?\n{listed}"
+        chosen = "" if wanted == "default" else wanted
+        await self.database.write(lambda db: conversations.set_modes(db, conversation_id, queue=chosen))
+        return f"In this conversation a new message {QUEUE_WORDS[wanted]}." if chosen else "As the settings say again."
+
+    async def _mode(self, conversation_id: int, wanted: str) -> str:
+        if wanted not in (*MODES, "default"):
+            return "Write `/mode careful`, `/mode balanced`, `/mode autonomous` or `/mode default`."
+        chosen = "" if wanted == "default" else wanted
+        await self.database.write(lambda db: conversations.set_modes(db, conversation_id, safety=chosen))
+        return f"This conversation is {chosen} now." if chosen else "As the settings say again."
+
     async def _model(self, conversation_id: int, wanted: str) -> str:
         if not wanted:
             return await self.status(conversation_id)
@@ -98,6 +134,14 @@ class CommandDesk:
             f"This conversation now uses `{chosen}`." if chosen else "This conversation uses the default model again."
         )
 
+
+QUEUE_WORDS = {
+    "queue": "waits for its turn",
+    "steer": "is taken into account at my next step",
+    "collect": "is answered together with the others that wait",
+    "interrupt": "ends what I am doing",
+}
+MODES: tuple[SafetyMode, ...] = ("careful", "balanced", "autonomous")
 
 HELP = """\
 - `/new`: start afresh, without what was said before
@@ -109,11 +153,16 @@ HELP = """\
 - `/local`: go on with a model on the computer, which costs nothing
 - `/approvals`: the questions that wait; `/allow CODE` and `/deny CODE` answer one
 - `/undo`: take back what the last turn here did to files
+- `/usage`: what was spent here, today and this month
+- `/queue`: what a message does that comes while I work on another
+- `/mode`: how much I do in this conversation without asking
+- `/pair CODE`: let somebody in who was given that code
+- `/enable`, `/disable` in a group: whether I answer there
 - `/help`: this list"""
 
 _NAMES = (
     *("new", "stop", "model", "status", "limit", "raise", "local", "undo", "allow", "deny", "approvals"),
-    *("help", "start"),
+    *("usage", "queue", "mode", "pair", "enable", "disable", "help", "start"),
 )
 
 

@@ -7,7 +7,9 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from sqlite3 import Connection
+from typing import Literal
 
 from agent.channels.channel import Inbound, Role
 from agent.core import commands, cutoff
@@ -16,7 +18,8 @@ from agent.core.lanes import Lanes
 from agent.core.record import describe
 from agent.errors import StorageError, TrayClawError
 from agent.events import ConversationChanged, Event, Failure, MessageReceived, TurnFinished, TurnStatus
-from agent.providers.types import Message, Text, Usage
+from agent.providers.types import Image, Message, Text, Usage
+from agent.settings import QueueMode, Settings
 from agent.storage import approvals, conversations, effects, inbox, messages, outbox, turns
 from agent.storage.conversations import LOCAL
 from agent.storage.database import Database
@@ -35,6 +38,8 @@ class Intake:
     desk: CommandDesk
     instance: Instance
     publish: Callable[[Event], None]
+    settings: Callable[[], Settings]
+    workspace: Callable[[], Path]
     _accepting: set[asyncio.Task[int | None]] = field(default_factory=set)
 
     async def accept(self, inbound: Inbound, role: Role, *, model: str = "") -> int | None:
@@ -53,48 +58,89 @@ class Intake:
             log.debug("a message was not accepted: %s", error)  # whoever still waits for it is told
 
     async def _accept(self, inbound: Inbound, role: Role, model: str) -> int | None:
-        message = Message("user", (Text(inbound.text), *inbound.images))
+        if inbound.edits:
+            return await self._reword(inbound, role)
+        message = Message("user", (Text(_with_files(inbound, self.workspace())), *inbound.images))
         command = _command(message)
 
-        def commit(db: Connection) -> tuple[int, int | None]:
-            conversation_id = conversations.ensure(db, inbound.channel, inbound.chat_id, inbound.title)
-            inbox_id = inbox.add(
-                db,
-                conversation_id=conversation_id,
-                channel=inbound.channel,
-                transport_id=inbound.transport_id,
-                chat_id=inbound.chat_id,
-                sender_id=inbound.sender_id,
-                sender_name=inbound.sender_name,
-                sender_role=role,
-                message=message,
-                model=model,
-                owner=self.instance.name,
-            )
-            if inbox_id is not None and command is None:
-                conversations.touch(db, conversation_id, inbound.text)
-            return conversation_id, inbox_id
-
-        conversation_id, inbox_id = await self.database.write(commit)
+        conversation_id, inbox_id, queue = await self.database.write(partial(self._add, inbound, role, message, model))
         if inbox_id is None:
             return None
         self.publish(MessageReceived(conversation_id, inbox_id, inbound.text, inbound.sender_name))
-        item = Waiting(
-            inbox_id,
-            conversation_id,
-            inbound.channel,
-            inbound.chat_id,
-            inbound.sender_id,
-            inbound.sender_name,
-            role,
-            message,
-            model,
-            inbound.sent_at,
-        )
+        item = _waiting(inbound, role, message, model, conversation_id, inbox_id)
+        item = replace(item, queue=queue or self.settings().turn.queue)
         if command is None:
             self.lanes.put(item)
         else:
             await self._answer_command(item, command)
+        return inbox_id
+
+    def _add(
+        self, inbound: Inbound, role: Role, message: Message, model: str, db: Connection
+    ) -> tuple[int, int | None, QueueMode | Literal[""]]:
+        """(conversation, inbox id or None for what came before, the conversation's own queue mode)."""
+        conversation_id = conversations.ensure(db, inbound.channel, inbound.chat_id, inbound.title)
+        inbox_id = inbox.add(
+            db,
+            conversation_id=conversation_id,
+            channel=inbound.channel,
+            transport_id=inbound.transport_id,
+            chat_id=inbound.chat_id,
+            sender_id=inbound.sender_id,
+            sender_name=inbound.sender_name,
+            sender_role=role,
+            message=message,
+            model=model,
+            owner=self.instance.name,
+        )
+        if inbox_id is not None and _command(message) is None:
+            conversations.touch(db, conversation_id, inbound.text)
+        return conversation_id, inbox_id, conversations.queue_mode(db, conversation_id)
+
+    async def _reword(self, inbound: Inbound, role: Role) -> int | None:
+        """A person edited what they wrote: before its turn that is what is answered, afterwards it is asked anew if
+        nothing was done yet; else they are told."""
+        found = await self.database.read(lambda db: inbox.find(db, inbound.channel, inbound.edits))
+        if found is None or found[0].sender_id != inbound.sender_id:
+            return None
+        item, state = found
+        if item.message.text == inbound.text:
+            return None  # a preview of a link came, or the like
+        files = [line for line in item.message.text.split("\n") if line.startswith("[file: ")]
+        text = "\n\n".join(part for part in (inbound.text, "\n".join(files)) if part)
+        message = Message("user", (Text(text), *item.message.parts[1:]))
+        if state == "waiting" and await self.database.write(lambda db: inbox.replace(db, item.id, message)):
+            self.lanes.reword(item.id, item.conversation_id, message)
+            self.publish(ConversationChanged(item.conversation_id))
+            return None
+        await self.lanes.interrupt(item.conversation_id, item.id)
+
+        def take(db: Connection) -> Literal["again", "too late", "old"]:
+            last = turns.of_message(db, item.id)
+            if last is None or not inbox.is_last(db, item.conversation_id, item.id):
+                return "old"  # what came after it was said with the old wording in view
+            if effects.happened(db, last):
+                return "too late"
+            messages.take_back(db, item.id, answered=True)
+            return "again"
+
+        taken = await self.database.write(take)
+        images = tuple(part for part in item.message.parts if isinstance(part, Image))
+        again = replace(inbound, text=text, edits="", images=images)
+        if taken == "old":
+            return None
+        if taken == "too late":
+            words = "I had already acted on what you wrote first. Tell me in a new message what should change."
+            return await self._tell_about(again, role, words)
+        self.desk.forget(item.conversation_id)
+        return await self._accept(again, role, item.model)
+
+    async def _tell_about(self, inbound: Inbound, role: Role, words: str) -> int | None:
+        """Commit a message that no model is asked about, and what is answered."""
+        message = Message("user", (Text(inbound.text),))
+        conversation_id, inbox_id, _ = await self.database.write(partial(self._add, inbound, role, message, ""))
+        if inbox_id is not None:
+            await self._close(_waiting(inbound, role, message, "", conversation_id, inbox_id), "answered", words, None)
         return inbox_id
 
     async def drop(self, item: Waiting) -> None:
@@ -214,6 +260,39 @@ class Intake:
 def _command(message: Message) -> commands.Command | None:
     """The command that a message is; one with pictures is none."""
     return commands.parse(message.text) if len(message.parts) == 1 else None
+
+
+def _waiting(
+    inbound: Inbound, role: Role, message: Message, model: str, conversation_id: int, inbox_id: int
+) -> Waiting:
+    return Waiting(
+        inbox_id,
+        conversation_id,
+        inbound.channel,
+        inbound.chat_id,
+        inbound.sender_id,
+        inbound.sender_name,
+        role,
+        message,
+        model,
+        inbound.sent_at,
+    )
+
+
+def _with_files(inbound: Inbound, workspace: Path) -> str:
+    """The text, with a line for each file that came along: where it lies, what it is."""
+    lines = []
+    for file in inbound.files:
+        path = file.path.relative_to(workspace) if workspace in file.path.parents else file.path
+        lines.append(f"[file: {path.as_posix()} ({file.media_type or 'unknown kind'}, {size_words(file.size)})]")
+    return "\n\n".join(part for part in (inbound.text, "\n".join(lines)) if part)
+
+
+def size_words(size: int) -> str:
+    """Bytes as people read them."""
+    if size < 1000:
+        return f"{size} bytes"
+    return f"{size / 1000:.0f} kB" if size < 1_000_000 else f"{size / 1e6:.1f} MB"
 
 
 def _readable(inbound: Inbound) -> Inbound:

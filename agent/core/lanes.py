@@ -1,19 +1,29 @@
-"""One lane a conversation: messages in it are answered one after another, lanes run side by side."""
+"""One lane a conversation: messages in it are answered one after another, lanes run side by side.
+
+What a message does that comes while another is worked on, its queue mode says: it waits (`queue`), is given to the
+model at the next step (`steer`), is answered together with the others that wait (`collect`), or ends what is worked on
+(`interrupt`).
+"""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 
+from agent.providers.types import Message
 from agent.storage.inbox import Waiting
 
 log = logging.getLogger(__name__)
 
 STOP_SECONDS = 1.0
 """A turn that was told to stop is over within this time."""
+FLOOD = 5
+"""So many waiting messages of one person are answered together, whatever the mode."""
 
 Handle = Callable[[Waiting], Awaitable[None]]
 
@@ -23,6 +33,8 @@ class _Lane:
     queue: deque[Waiting] = field(default_factory=deque)
     worker: asyncio.Task[None] | None = None
     turn: asyncio.Future[None] | None = None
+    item: Waiting | None = None
+    """What `turn` works on."""
 
 
 class Lanes:
@@ -38,14 +50,51 @@ class Lanes:
         self._closing = False
 
     def put(self, item: Waiting) -> None:
-        """Answer this when its turn comes."""
+        """Answer this when its turn comes, or as its queue mode says."""
         if self._closing:
             return  # it is committed: the next start goes on with it
         lane = self._lanes.setdefault(item.conversation_id, _Lane())
         lane.queue.append(item)
+        if item.queue == "interrupt" and lane.turn and lane.item and _may_interrupt(item, lane.item):
+            lane.turn.cancel()
         if lane.worker is None:
             name = f"lane-{item.conversation_id}"
             lane.worker = asyncio.create_task(self._work(item.conversation_id, lane), name=name)
+
+    def join(self, item: Waiting, *, begun: bool) -> list[Waiting]:
+        """What is to be answered together with `item`, whose turn runs; it leaves the lane.
+
+        Before the turn's first step (`begun` False) what was collected or flooded in, later what steers. Only messages
+        of the same person: nobody's wish is carried out with the rights of somebody else.
+        """
+        lane = self._lanes.get(item.conversation_id)
+        found: list[Waiting] = []
+        while lane is not None and lane.queue:
+            following = list(itertools.takewhile(partial(_same_person, item), lane.queue))
+            wanted = "steer" if begun else "collect"
+            if not following or (following[0].queue != wanted and (begun or found or len(following) < FLOOD)):
+                break
+            if begun or following[0].queue == wanted:
+                found.append(lane.queue.popleft())
+            else:
+                found += [lane.queue.popleft() for _ in following]
+        return found
+
+    def reword(self, inbox_id: int, conversation_id: int, message: Message) -> None:
+        """A message that waits was edited."""
+        lane = self._lanes.get(conversation_id)
+        for position, item in enumerate(lane.queue if lane else ()):
+            if lane is not None and item.id == inbox_id:
+                lane.queue[position] = replace(item, message=message)
+
+    async def interrupt(self, conversation_id: int, inbox_id: int) -> bool:
+        """End the turn on this message; what waits behind it goes on. Whether it was running."""
+        lane = self._lanes.get(conversation_id)
+        if lane is None or lane.turn is None or lane.item is None or lane.item.id != inbox_id:
+            return False
+        lane.turn.cancel()
+        await asyncio.wait({lane.turn}, timeout=STOP_SECONDS)
+        return True
 
     def busy(self) -> tuple[int, ...]:
         """The conversations in which a turn runs."""
@@ -93,7 +142,7 @@ class Lanes:
     async def _work(self, conversation_id: int, lane: _Lane) -> None:
         try:
             while lane.queue:
-                item = lane.queue.popleft()
+                item = lane.item = lane.queue.popleft()
                 lane.turn = asyncio.ensure_future(self._run(item))
                 await asyncio.wait({lane.turn})
                 if lane.turn.cancelled():  # it was stopped before it took its first step
@@ -101,8 +150,16 @@ class Lanes:
                         await self._let_go(item)
                 elif (error := lane.turn.exception()) is not None:
                     log.error("a turn of conversation %d failed", conversation_id, exc_info=error)
-                lane.turn = None
+                lane.turn = lane.item = None
         finally:
             lane.worker = None
             if self._lanes.get(conversation_id) is lane:
                 del self._lanes[conversation_id]
+
+
+def _same_person(one: Waiting, other: Waiting) -> bool:
+    return (one.sender_id, one.sender_role, one.model) == (other.sender_id, other.sender_role, other.model)
+
+
+def _may_interrupt(new: Waiting, running: Waiting) -> bool:
+    return new.sender_role == "owner" or _same_person(new, running)

@@ -7,11 +7,11 @@ import contextlib
 import functools
 import logging
 import time
-from collections.abc import Awaitable, Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from sqlite3 import Connection
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from agent.core import cutoff
 from agent.core.budget import Budget
@@ -19,10 +19,19 @@ from agent.core.context import Transcripts
 from agent.core.metering import Meter
 from agent.core.unbroken import unbroken
 from agent.errors import BudgetExceededError, StorageError, TrayClawError, UsageError
-from agent.events import Event, Failure, TurnFinished, TurnNotice, TurnStarted, TurnStatus
-from agent.providers.types import NOTHING, Message, Usage, assistant
+from agent.events import (
+    ConversationChanged,
+    Event,
+    Failure,
+    TurnFinished,
+    TurnJoined,
+    TurnNotice,
+    TurnStarted,
+    TurnStatus,
+)
+from agent.providers.types import NOTHING, Message, Text, Usage, assistant
 from agent.safety.taint import Taint
-from agent.settings import Settings
+from agent.settings import SafetyMode, Settings
 from agent.storage import conversations, effects, inbox, messages, outbox, receipts, turns, usage
 from agent.storage.conversations import LOCAL
 from agent.storage.database import Database, foreign_changes
@@ -80,6 +89,12 @@ class Turn:
     usage: Usage = NOTHING
     cost_usd: float = 0.0
     taint: Taint = field(default_factory=Taint)
+    preface: str = ""
+    """Told to a messenger above the answer."""
+    mode: SafetyMode | Literal[""] = ""
+    """The conversation's own safety mode; empty: as the settings say."""
+    joined: list[Waiting] = field(default_factory=list)
+    """Other messages of the same person that this turn answers as well."""
 
 
 @dataclass(slots=True)
@@ -102,19 +117,20 @@ class TurnRecorder:
     async def _begin(self, item: Waiting) -> Turn | None:
         default = self.settings().model.default
 
-        def begin(db: Connection) -> tuple[int, str, int, list[str]] | None:
+        def begin(db: Connection) -> tuple[int, str, int, list[str], SafetyMode | Literal[""]] | None:
             conversation = conversations.get(db, item.conversation_id)
             if conversation is None or not inbox.claim(db, item.id, self.owner):
                 return None
             model = item.model or conversation.model or default
             turn_id = turns.begin(db, item.conversation_id, item.id, model)
             messages.append(db, item.conversation_id, turn_id, [item.message])
-            return turn_id, model, foreign_changes(db), turns.earlier_sources(db, item.conversation_id, turn_id)
+            earlier = turns.earlier_sources(db, item.conversation_id, turn_id)
+            return turn_id, model, foreign_changes(db), earlier, conversation.safety_mode
 
         begun = await self.database.write(begin)
         if begun is None:
             return None
-        turn_id, model, changes, earlier = begun
+        turn_id, model, changes, earlier, mode = begun
         if self.transcripts.notice(changes):
             self.budget.forget()
         self.transcripts.append(item.conversation_id, [item.message])
@@ -122,7 +138,29 @@ class TurnRecorder:
         turn = Turn(turn_id, item, model, time.monotonic(), Clock(self.settings().turn.max_seconds))
         turn.taint.background.extend(earlier)
         turn.taint.saw(item.message.text)
+        turn.mode = mode
         return turn
+
+    async def join(self, turn: Turn, items: Sequence[Waiting]) -> None:
+        """Give a running turn more messages of its person. They count as worked on until the turn ends, so that a crash
+        loses none. A stop that comes meanwhile counts after it."""
+
+        def commit(db: Connection) -> list[Waiting]:
+            self._put_down(db, turn)
+            claimed = [item for item in items if inbox.claim(db, item.id, self.owner)]
+            messages.append(db, turn.item.conversation_id, turn.id, [item.message for item in claimed])
+            return claimed
+
+        conversation = turn.item.conversation_id
+        claimed, stopped = await self._surely(conversation, turn.id, lambda: unbroken(self.database.write(commit)))
+        self._saved(turn)
+        turn.joined += claimed
+        self.transcripts.append(conversation, [item.message for item in claimed])
+        for item in claimed:
+            turn.taint.saw(item.message.text)
+            self.publish(TurnJoined(conversation, turn.id, item.id))
+        if stopped:
+            raise asyncio.CancelledError
 
     async def save(self, turn: Turn) -> None:
         """Commit a step before its tools run; a stop that comes meanwhile counts after it."""
@@ -186,6 +224,8 @@ class TurnRecorder:
                 outbox_id=outbox_id,
             )
         )
+        for item in turn.joined:
+            self.publish(ConversationChanged(item.conversation_id))
 
     async def _commit_end(
         self, turn: Turn, status: TurnStatus, failure: Failure | None, seconds: float
@@ -194,6 +234,8 @@ class TurnRecorder:
         item = turn.item
         leave_for_next_start = status == "interrupted" and item.channel != LOCAL
         reply = "" if item.channel == LOCAL else _reply(turn.answer, status, failure)
+        if reply and turn.preface:
+            reply = f"*{turn.preface}*\n\n{reply}"
 
         def commit(db: Connection) -> tuple[int | None, list[Mapping[str, Any]], list[Message]]:
             if not turns.is_running(db, turn.id, item.id):  # the conversation was removed meanwhile
@@ -214,6 +256,8 @@ class TurnRecorder:
             sealed = receipts.body(turn.id, status, model, turn.taint.sources, receipt, turn.cost_usd)
             receipts.append(db, turn.id, sealed)
             inbox.finish(db, item.id)
+            for other in turn.joined:
+                self._close_joined(db, turn, other, status)
             if turn.answer:
                 conversations.touch(db, item.conversation_id, turn.answer)
             if not reply:
@@ -226,6 +270,14 @@ class TurnRecorder:
         turn.added.extend(cut_off)
         self._saved(turn)
         return outbox_id, receipt
+
+    def _close_joined(self, db: Connection, turn: Turn, item: Waiting, status: TurnStatus) -> None:
+        """A message that another one's turn took along stands in the conversation as such."""
+        own = turns.begin(db, item.conversation_id, item.id, "")
+        note = Message("notice", (Text("Answered together with the message before."),))
+        messages.append(db, item.conversation_id, own, [note])
+        turns.finish(db, own, status)
+        inbox.finish(db, item.id)
 
     def tell_unbegun(self, item: Waiting, failure: Failure | None) -> None:
         """A message that no turn can be made of: whoever waits for its end is told that there is none."""

@@ -14,6 +14,7 @@ from agent.core.budget import Budget
 from agent.core.compaction import Compactor
 from agent.core.context import Prompt
 from agent.core.grants import Grants
+from agent.core.lanes import Lanes
 from agent.core.ledger import Ledger
 from agent.core.record import Turn, TurnRecorder, describe
 from agent.core.unbroken import unbroken
@@ -49,6 +50,8 @@ class TurnRunner:
     ledger: Ledger
     scrub: Callable[[str], str]
     publish: Callable[[Event], None]
+    waiting: Lanes | None = None
+    """Where more messages for a running turn come from."""
 
     async def run(self, item: Waiting) -> None:
         """Answer one message; how it ends is committed and published.
@@ -91,6 +94,7 @@ class TurnRunner:
     async def _think_and_act(self, turn: Turn) -> None:
         """Ask the model, run the tools it wants, show it the results, until it answers."""
         scope = await self._scope(turn)
+        await self._join(turn, begun=False)
         for _ in range(self.settings().turn.max_steps):
             completion = await self._ask(turn)
             turn.added.append(completion.message())
@@ -103,10 +107,22 @@ class TurnRunner:
             await self.recorder.save(turn)
             results = await self.toolbox.run_all(completion.tool_calls, scope)
             turn.added.extend(tool_result(result) for result in results)
+            await self._join(turn, begun=True)
         steps = self.settings().turn.max_steps
         raise TurnLimitError(
             f"The task was not done after {steps} steps.", hint='Write "go on", or raise turn.max_steps.'
         )
+
+    async def _join(self, turn: Turn, *, begun: bool) -> None:
+        """Take along what waits in the conversation and is to be answered by this turn."""
+        items = self.waiting.join(turn.item, begun=begun) if self.waiting is not None else []
+        if not items:
+            return
+        await self.recorder.join(turn, items)
+        if not begun and items[0].queue != "collect":
+            words = f"Many messages at once: your last {len(items) + 1} are answered together."
+            self.publish(TurnNotice(turn.item.conversation_id, turn.id, words))
+            turn.preface = words
 
     async def _ask(self, turn: Turn) -> Completion:
         """One call of the model; every piece is published as it comes."""
@@ -142,7 +158,7 @@ class TurnRunner:
             conversation_id=turn.item.conversation_id,
             turn_id=turn.id,
             sender_role=turn.item.sender_role,
-            mode=settings.safety.mode,
+            mode=turn.mode or settings.safety.mode,
             workspace=self.workspace(),
             publish=self.publish,
             approvals=self.approvals,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from typing import Literal
 
+from agent.settings import QueueMode
 from agent.views import Conversation
 
 LOCAL = "local"
@@ -26,6 +28,12 @@ def ensure(db: sqlite3.Connection, channel: str, chat_id: str, title: str = "") 
         (channel, chat_id, title, now, now),
     )
     return int(cursor.lastrowid or 0)
+
+
+def known(db: sqlite3.Connection, channel: str, chat_id: str) -> int | None:
+    """The id of the conversation of that chat, None when there is none."""
+    row = db.execute("SELECT id FROM conversations WHERE channel = ? AND chat_id = ?", (channel, chat_id)).fetchone()
+    return int(row[0]) if row is not None else None
 
 
 def touch(db: sqlite3.Connection, conversation_id: int, preview: str) -> None:
@@ -100,6 +108,24 @@ def set_model(db: sqlite3.Connection, conversation_id: int, model: str) -> None:
     db.execute("UPDATE conversations SET model = ? WHERE id = ?", (model, conversation_id))
 
 
+def queue_mode(db: sqlite3.Connection, conversation_id: int) -> QueueMode | Literal[""]:
+    """How messages wait in it; "" as the settings say."""
+    row = db.execute("SELECT queue_mode FROM conversations WHERE id = ?", (conversation_id,)).fetchone()
+    mode: QueueMode | Literal[""] = row[0] if row is not None else ""
+    return mode
+
+
+def set_modes(
+    db: sqlite3.Connection, conversation_id: int, *, queue: str | None = None, safety: str | None = None
+) -> None:
+    """How messages wait in it, and how much happens unasked; "" as the settings say, None as it is."""
+    db.execute(
+        "UPDATE conversations SET queue_mode = COALESCE(?, queue_mode), safety_mode = COALESCE(?, safety_mode)"
+        " WHERE id = ?",
+        (queue, safety, conversation_id),
+    )
+
+
 def start_afresh(db: sqlite3.Connection, conversation_id: int) -> None:
     """What was said until now is no longer shown to the model; it stays in the database."""
     db.execute(
@@ -136,4 +162,6 @@ def _view(row: sqlite3.Row) -> Conversation:
         row["created_at"],
         row["updated_at"],
         row["preview"],
+        queue_mode=row["queue_mode"],
+        safety_mode=row["safety_mode"],
     )

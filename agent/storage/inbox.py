@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from agent.channels.channel import Role
 from agent.providers.types import Message
+from agent.settings import QueueMode
 from agent.storage import messages
 
 
@@ -25,6 +26,7 @@ class Waiting:
     message: Message
     model: str
     received_at: float
+    queue: QueueMode = "queue"
 
 
 def add(
@@ -80,6 +82,26 @@ def get(db: sqlite3.Connection, conversation_id: int, inbox_id: int) -> Waiting 
     """What a person said, whatever its state; None when it was removed."""
     row = db.execute("SELECT * FROM inbox WHERE id = ? AND conversation_id = ?", (inbox_id, conversation_id)).fetchone()
     return waiting(row) if row is not None else None
+
+
+def find(db: sqlite3.Connection, channel: str, transport_id: str) -> tuple[Waiting, str] | None:
+    """The message of that transport id and its state; None when it never came."""
+    row = db.execute("SELECT * FROM inbox WHERE channel = ? AND transport_id = ?", (channel, transport_id)).fetchone()
+    return (waiting(row), str(row["state"])) if row is not None else None
+
+
+def replace(db: sqlite3.Connection, inbox_id: int, message: Message) -> bool:
+    """Another wording of a message that still waits; False when it does not wait any more."""
+    cursor = db.execute(
+        "UPDATE inbox SET parts = ? WHERE id = ? AND state = 'waiting'", (messages.dump(message), inbox_id)
+    )
+    return bool(cursor.rowcount)
+
+
+def is_last(db: sqlite3.Connection, conversation_id: int, inbox_id: int) -> bool:
+    """Whether nothing came after it in its conversation."""
+    row = db.execute("SELECT MAX(id) FROM inbox WHERE conversation_id = ?", (conversation_id,)).fetchone()
+    return bool(row[0] == inbox_id)
 
 
 def finish(db: sqlite3.Connection, inbox_id: int) -> None:

@@ -42,8 +42,14 @@ def context(db: sqlite3.Connection, conversation_id: int, limit: int) -> list[Me
     return found
 
 
-def take_back(db: sqlite3.Connection, inbox_id: int) -> None:
-    """A question that got no answer is asked again: the models are not shown it twice. The inbox keeps it."""
+def take_back(db: sqlite3.Connection, inbox_id: int, *, answered: bool = False) -> None:
+    """A question that got no answer is asked again: the models are not shown it twice. The inbox keeps it. `answered`:
+    also one that got one, which its person has reworded; the answer stays in view as words for people alone."""
+    if answered:
+        of_turns = "turn_id IN (SELECT id FROM turns WHERE inbox_id = ?)"
+        db.execute(f"UPDATE messages SET role = 'notice' WHERE role = 'assistant' AND {of_turns}", (inbox_id,))  # noqa: S608
+        db.execute(f"DELETE FROM messages WHERE role != 'notice' AND {of_turns}", (inbox_id,))  # noqa: S608
+        return
     db.execute(
         "DELETE FROM messages WHERE turn_id IN (SELECT id FROM turns t WHERE inbox_id = ?"
         " AND NOT EXISTS (SELECT 1 FROM messages m WHERE m.turn_id = t.id AND m.role != 'user'))",

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from agent.channels.channel import Button
+from agent.views import Undelivered
 
 _SELECT = (
     "SELECT o.*, COALESCE(i.transport_id, '') AS reply_to FROM outbox o"
@@ -113,6 +114,43 @@ def mark_retry(db: sqlite3.Connection, outbox_id: int, error: str, due_at: float
 def mark_failed(db: sqlite3.Connection, outbox_id: int, error: str) -> None:
     """It will not arrive; people see it as undelivered."""
     db.execute("UPDATE outbox SET state = 'failed', error = ? WHERE id = ?", (error, outbox_id))
+
+
+def undelivered(db: sqlite3.Connection) -> list[Undelivered]:
+    """What will not arrive by itself, the newest first."""
+    rows = db.execute(
+        "SELECT o.*, c.title FROM outbox o JOIN conversations c ON c.id = o.conversation_id WHERE o.state = 'failed'"
+        " ORDER BY o.id DESC LIMIT 200"
+    )
+    return [
+        Undelivered(
+            row["id"],
+            row["conversation_id"],
+            row["title"],
+            row["channel"],
+            row["text"],
+            row["created_at"],
+            row["error"] or "",
+        )
+        for row in rows
+    ]
+
+
+def again(db: sqlite3.Connection, outbox_id: int) -> Pending | None:
+    """Try a failed answer once more, behind what waits in its chat; None when it is not failed."""
+    now = time.time()
+    cursor = db.execute(
+        "UPDATE outbox SET state = 'waiting', attempts = 0, due_at = ?, created_at = ?, error = NULL"
+        " WHERE id = ? AND state = 'failed'",
+        (now, now, outbox_id),
+    )
+    return get(db, outbox_id) if cursor.rowcount else None
+
+
+def give_up(db: sqlite3.Connection, outbox_id: int) -> bool:
+    """A person does not want it delivered any more; whether it was failed."""
+    cursor = db.execute("UPDATE outbox SET state = 'dropped' WHERE id = ? AND state = 'failed'", (outbox_id,))
+    return bool(cursor.rowcount)
 
 
 def recover(db: sqlite3.Connection) -> list[int]:

@@ -153,6 +153,12 @@ def running_of(db: sqlite3.Connection, inbox_id: int) -> int | None:
     return int(row[0]) if row else None
 
 
+def of_message(db: sqlite3.Connection, inbox_id: int) -> int | None:
+    """The last turn on a message, however it ended."""
+    row = db.execute("SELECT MAX(id) FROM turns WHERE inbox_id = ?", (inbox_id,)).fetchone()
+    return int(row[0]) if row[0] is not None else None
+
+
 def discard(db: sqlite3.Connection, turn_id: int) -> None:
     """Forget a turn that ended before it did anything, so that its message can be answered from the beginning."""
     db.execute("DELETE FROM messages WHERE turn_id = ?", (turn_id,))
@@ -207,7 +213,8 @@ _VIEW = (
     " t.failure, t.undone_at, EXISTS (SELECT 1 FROM effects e WHERE e.turn_id = t.id AND e.state != 'denied'"
     "   AND e.kind NOT IN ('read', 'fetch')) AS acted,"
     " (SELECT CASE WHEN o.uncertain AND o.state != 'failed' THEN 'uncertain'"
-    "   WHEN o.state = 'sending' THEN 'waiting' ELSE o.state END FROM outbox o WHERE o.turn_id = t.id"
+    "   WHEN o.state = 'sending' THEN 'waiting' WHEN o.state = 'dropped' THEN '' ELSE o.state END"
+    "   FROM outbox o WHERE o.turn_id = t.id"
     "   ORDER BY o.id DESC LIMIT 1) AS delivery"
     " FROM inbox i LEFT JOIN turns t ON t.id = (SELECT MAX(id) FROM turns WHERE inbox_id = i.id)"
 )
