@@ -16,18 +16,20 @@ from agent.channels.channel import Channel, Inbound, Needs, Outbound, Role
 from agent.channels.delivery import Delivery
 from agent.channels.live import LiveAnswers
 from agent.channels.supervisor import ChannelKind, Supervisor
-from agent.errors import ChannelError, UsageError
+from agent.errors import ChannelError, StorageError, UsageError
 from agent.events import ChannelChanged, Event, EventBus, SettingsChanged
 from agent.keys import SecretStore
 from agent.settings import ChannelsSettings, Settings
 from agent.storage.channel_notes import ChannelNotes
-from agent.storage.database import Database
+from agent.storage.database import Database, foreign_changes
 from agent.views import ChannelHealth
 
 log = logging.getLogger(__name__)
 
 Accept = Callable[[Inbound, Role], Awaitable[object]]
 
+FOLLOW_SECONDS = 3.0
+"""Between looks at what other processes wrote."""
 LABELS: Final = {"telegram": "Telegram"}
 CHANNEL_NAMES: Final = tuple(LABELS)
 
@@ -69,6 +71,7 @@ class Connectors:
         await self._delivery.recover()
         await self.access.start()
         self._keep(wakefulness.watch(self._supervisor.wake))
+        self._keep(self._follow_others())
         for name in CHANNEL_NAMES:
             if getattr(self._settings().channels, name).enabled:
                 self._supervisor.start(name)
@@ -163,6 +166,22 @@ class Connectors:
         if channel is None:
             raise ChannelError("network", f"{LABELS[name]} is not connected.")
         await channel.send(Outbound(0, chat_id, text))
+
+    async def _follow_others(self) -> None:
+        """Deliver what another process (`trayclaw channels resend`) put into the outbox."""
+        seen: int | None = None
+        while True:
+            try:
+                now = await self._database.write(foreign_changes)
+            except StorageError as error:
+                log.info("the outbox cannot be looked at: %s", error)
+            else:
+                if seen is not None and now != seen:
+                    for health in self.health():
+                        if health.state == "ready":
+                            self._delivery.resume(health.name)
+                seen = now
+            await asyncio.sleep(FOLLOW_SECONDS)
 
     def _ready(self, name: str) -> None:
         self._delivery.resume(name)

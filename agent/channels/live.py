@@ -7,11 +7,11 @@ import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 
-from agent.channels.channel import Channel, Draft
+from agent.channels.channel import Channel, Draft, Mark
 from agent.channels.delivery import Delivery
 from agent.errors import StorageError
 from agent.events import DeliveryChanged, Event, ToolCalled, TurnFinished, TurnStarted, TurnText
-from agent.storage import conversations, outbox
+from agent.storage import conversations, inbox, outbox
 from agent.storage.conversations import LOCAL
 from agent.storage.database import Database
 from agent.views import Conversation
@@ -26,12 +26,14 @@ class _Answer:
     """What a turn has said so far. `look`: something happened that a draft may have waited for."""
 
     conversation_id: int
+    inbox_id: int
     opening: asyncio.Task[None] | None = None
     look: asyncio.Event = field(default_factory=asyncio.Event)
     text: str = ""
     new_paragraph: bool = False
     ended: bool = False
     draft: Draft | None = None
+    marking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class LiveAnswers:
@@ -50,7 +52,7 @@ class LiveAnswers:
         match event:
             case TurnStarted():
                 if event.conversation_id not in self._local:
-                    begun = self._answers[event.turn_id] = _Answer(event.conversation_id)
+                    begun = self._answers[event.turn_id] = _Answer(event.conversation_id, event.inbox_id)
                     begun.opening = self._spawn(self._open(begun))
             case TurnText() if (answer := self._answers.get(event.turn_id)) is not None:
                 gap = "\n\n" if answer.new_paragraph and answer.text else ""
@@ -66,6 +68,7 @@ class LiveAnswers:
                     answer.ended = True
                     answer.look.set()
                     self._spawn(self._finish(answer, event.outbox_id))
+                    self._spawn(self._mark(answer, "done" if event.status == "answered" else "failed"))
                 elif event.outbox_id is not None:
                     self._delivery.put(event.outbox_id)
             case DeliveryChanged():
@@ -108,9 +111,24 @@ class LiveAnswers:
         channel = self._channel(conversation.channel)
         if channel is None or answer.ended:
             return
+        self._spawn(self._mark(answer, "seen"))
         answer.draft = channel.draft(conversation.chat_id)
         if answer.text:
             answer.draft.update(answer.text)
+
+    async def _mark(self, answer: _Answer, mark: Mark) -> None:
+        """A receipt on the person's message. Cosmetic: where it does not work, nothing is said about it."""
+        if answer.opening is not None:
+            await asyncio.wait({answer.opening})
+        async with answer.marking:
+            try:
+                asked = await self._database.read(lambda db: inbox.get(db, answer.conversation_id, answer.inbox_id))
+                sent_as = await self._database.read(lambda db: inbox.transport_id(db, answer.inbox_id))
+            except StorageError:
+                return
+            channel = self._channel(asked.channel) if asked is not None and asked.channel != LOCAL else None
+            if channel is not None and asked is not None and sent_as and (mark != "seen" or not answer.ended):
+                await channel.mark(asked.chat_id, sent_as, mark)
 
     async def _caught_up(self, conversation: Conversation, answer: _Answer) -> None:
         """Wait for the answers before this one: its draft must not stand above them in the chat."""

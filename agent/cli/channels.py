@@ -54,7 +54,104 @@ def group() -> typer.Typer:
 
         return with_service(work)
 
+    @app.command()
+    def undelivered(
+        as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
+    ) -> int:
+        """Print the answers that did not arrive."""
+        from agent.cli.session import with_service
+
+        return with_service(lambda service: _undelivered(service, as_json=as_json))
+
+    @app.command()
+    def resend(number: Annotated[int, typer.Argument(metavar="ID", help="From `channels undelivered`.")]) -> int:
+        """Try an undelivered answer once more."""
+        return _settle(number, again=True)
+
+    @app.command()
+    def drop(number: Annotated[int, typer.Argument(metavar="ID", help="From `channels undelivered`.")]) -> int:
+        """Take an undelivered answer off the list; it stays in its conversation."""
+        return _settle(number, again=False)
+
+    @app.command()
+    def groups(as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False) -> int:
+        """Print the groups in which members are answered; an owner enables one by /enable in it."""
+        from agent.cli.session import with_service
+
+        return with_service(lambda service: _groups(service, as_json=as_json))
+
+    @app.command("leave-group")
+    def leave_group(
+        name: Name, group_id: Annotated[str, typer.Argument(metavar="ID", help="From `channels groups`.")]
+    ) -> int:
+        """Answer nobody in a group any more."""
+
+        async def work(service: AgentService) -> None:
+            from agent.errors import UsageError
+
+            if not await service.disable_group(name, group_id):
+                raise UsageError(f"{name} has no enabled group {group_id}.", hint="See `trayclaw channels groups`.")
+            print("Nobody is answered there any more.")
+
+        from agent.cli.session import with_service
+
+        return with_service(work)
+
     return app
+
+
+async def _undelivered(service: AgentService, *, as_json: bool) -> None:
+    from agent.cli.texts import ago, table
+
+    found = await service.undelivered()
+    if as_json:
+        from dataclasses import asdict
+
+        for one in found:
+            print(json.dumps(asdict(one), ensure_ascii=False))
+    elif not found:
+        print("Everything arrived.")
+    else:
+        print(
+            table(
+                [(str(one.outbox_id), one.channel, one.conversation, ago(one.created_at), one.error) for one in found]
+            )
+        )
+
+
+async def _groups(service: AgentService, *, as_json: bool) -> None:
+    from agent.cli.texts import table
+
+    found = await service.groups()
+    if as_json:
+        from dataclasses import asdict
+
+        for one in found:
+            print(json.dumps(asdict(one), ensure_ascii=False))
+    elif not found:
+        print("None. As an owner write /enable in a group that the agent is a member of.")
+    else:
+        print(table([(one.channel, one.group_id, one.title) for one in found]))
+
+
+def _settle(number: int, *, again: bool) -> int:
+    async def work(service: AgentService) -> None:
+        from agent.cli.running import resident_runs
+        from agent.errors import UsageError
+
+        done = await (service.resend(number) if again else service.give_up_delivery(number))
+        if not done:
+            raise UsageError(f"No undelivered answer has the id {number}.", hint="See `trayclaw channels undelivered`.")
+        if not again:
+            print("It is off the list.")
+        elif resident_runs(service.paths):
+            print("It is tried again within seconds.")
+        else:
+            print("It is tried again when TrayClaw runs: start `trayclaw` or `trayclaw serve`.")
+
+    from agent.cli.session import with_service
+
+    return with_service(work)
 
 
 async def _list(service: AgentService, *, as_json: bool) -> None:

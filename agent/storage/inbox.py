@@ -104,6 +104,12 @@ def is_last(db: sqlite3.Connection, conversation_id: int, inbox_id: int) -> bool
     return bool(row[0] == inbox_id)
 
 
+def transport_id(db: sqlite3.Connection, inbox_id: int) -> str:
+    """The transport's id of a message; empty when it was removed."""
+    row = db.execute("SELECT transport_id FROM inbox WHERE id = ?", (inbox_id,)).fetchone()
+    return str(row[0]) if row is not None else ""
+
+
 def finish(db: sqlite3.Connection, inbox_id: int) -> None:
     """It was dealt with: answered, stopped or failed visibly."""
     db.execute("UPDATE inbox SET state = 'done' WHERE id = ?", (inbox_id,))

@@ -217,3 +217,82 @@ async def test_pairing_in_telegram(tmp_path: Path) -> None:
         await api.say(555, "now?")
         await api.wait_for_reply(555, lambda one: one.text == "You said: now?")
         assert [one.text for one in kit.received] == ["now?"]
+
+
+# --- groups, programs, floods ----------------------------------------------------------------------------------------
+async def in_group(desk: Desk, sender: int, text: str, *, addressed: bool = True, bot: bool = False) -> str | None:
+    number = str(time.monotonic_ns())
+    inbound = Inbound(
+        "telegram",
+        number,
+        "-100:7",
+        str(sender),
+        f"User {sender}",
+        text,
+        title="Family",
+        direct=False,
+        group_id="-100",
+        addressed=addressed,
+        bot=bot,
+    )
+    role = await desk.access.admit(inbound)
+    await asyncio.gather(*desk.access._asking)
+    return role
+
+
+async def test_a_group_is_silent_until_an_owner_enables_it(desk: Desk) -> None:
+    assert await in_group(desk, 1, "hello") is None
+    assert await in_group(desk, 7, "/enable") is None
+    assert desk.told == [], "nobody is written to, neither members nor with a code"
+    assert await in_group(desk, 1, "/enable@my_bot") is None
+    assert [chat for chat, _ in desk.told] == ["-100:7"]
+    assert await in_group(desk, 1, "hello") == "owner"
+    assert await in_group(desk, 7, "hello") == "member"
+    assert await in_group(desk, 7, "hello", addressed=False) is None
+    assert [(group.group_id, group.title) for group in await desk.access.groups()] == [("-100", "Family")]
+    assert await in_group(desk, 7, "/disable") == "member", "for members it is a command like others, and refused"
+    assert await in_group(desk, 1, "/disable") is None
+    assert await in_group(desk, 1, "hello") is None
+
+
+async def test_a_paired_person_is_a_member_in_a_group(desk: Desk, database: Database) -> None:
+    await desk.says(7)
+    await desk.access.decide(desk.code(), approve=True)
+    await in_group(desk, 1, "/enable")
+    assert await desk.says(7) == "paired"
+    assert await in_group(desk, 7, "hello") == "member"
+
+
+async def test_a_group_may_be_answered_without_a_mention(desk: Desk) -> None:
+    telegram = TelegramSettings(owners=(1,), group_mention=False)
+    desk.settings = Settings(channels=ChannelsSettings(telegram=telegram))
+    await in_group(desk, 1, "/enable")
+    assert await in_group(desk, 7, "hello", addressed=False) == "member"
+
+
+async def test_other_programs_are_never_answered(desk: Desk) -> None:
+    await in_group(desk, 1, "/enable")
+    assert await in_group(desk, 7, "hello", bot=True) is None
+    assert await in_group(desk, 1, "hello", bot=True) is None
+
+
+async def test_a_flood_is_cut_and_its_sender_told_once(desk: Desk) -> None:
+    desk.settings = Settings(channels=ChannelsSettings(telegram=TelegramSettings(owners=(1,))))
+    await in_group(desk, 1, "/enable")
+    told = len(desk.told)
+    roles = [await in_group(desk, 7, f"message {number}") for number in range(40)]
+    taken = roles.count("member")
+    assert 15 <= taken < 25
+    assert roles[:15] == ["member"] * 15
+    assert [text[:33] for _, text in desk.told[told:]] == ["You write faster than I can answe"]
+    assert await in_group(desk, 8, "hello") == "member", "nobody else is held up"
+
+
+async def test_wrong_codes_are_not_tried_for_ever(desk: Desk) -> None:
+    await desk.says(7)
+    code = desk.code()
+    for number in range(5):
+        with pytest.raises(UsageError):
+            await desk.access.decide(f"0000-000{number}", approve=True)
+    with pytest.raises(UsageError, match="Too many wrong codes"):
+        await desk.access.decide(code, approve=True)

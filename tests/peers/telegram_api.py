@@ -157,6 +157,10 @@ class TelegramApi:
         """The user blocks the bot; what the bot sends them fails with 403 until they say something again."""
         self.add_user(user_id).blocked = True
 
+    def unblock(self, user_id: int) -> None:
+        """The user lets the bot write again."""
+        self.add_user(user_id).blocked = False
+
     async def say(
         self, user_id: int, text: str, chat_id: int | None = None, reply_to: int | None = None
     ) -> ChatMessage:
