@@ -1,4 +1,4 @@
-"""Telegram: direct chats with one bot, by long polling.
+"""Telegram: direct chats, groups and their topics with one bot, by long polling.
 
 The loop asks for updates itself instead of using `telegram.ext.Updater`: that one asks for the next updates, and so
 tells Telegram that the last ones are taken care of, while they still wait in its memory; `kill -9` there loses them.
@@ -8,34 +8,53 @@ Here the next request goes out after `receive` has committed every message of th
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import logging
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from dataclasses import dataclass, field
+from typing import TypeVar
 
-from agent.channels.channel import Delivered, Draft, Inbound, Mark, Needs, Outbound, Receive, ReportHealth
+from agent.channels.channel import Delivered, Draft, Mark, Needs, Outbound, Receive, ReportHealth
 from agent.channels.telegram_bot import TelegramBot
 from agent.channels.telegram_draft import TelegramDraft, send_rest
-from agent.channels.telegram_inbound import fetch_pictures, from_update
+from agent.channels.telegram_inbound import Said, album_of, fetched, from_update
 from agent.channels.telegram_text import message_pieces
 from agent.errors import ChannelError, StorageError
 from agent.settings import TelegramSettings
-
-if TYPE_CHECKING:
-    from telegram import Message
 
 log = logging.getLogger(__name__)
 
 SAVE_AGAIN_SECONDS = 5.0
 LOOK_AGAIN_SECONDS = 0.5
 """While a message takes long to fetch, how often Telegram is asked for others."""
+ALBUM_SECONDS = 1.2
+"""An album comes as a message a picture; it is whole when so long no other one came."""
+MARKS: dict[Mark, str] = {"seen": "👀", "done": "👌", "failed": "😢"}
+"""Of those that bots may use (https://core.telegram.org/bots/api#reactiontypeemoji)."""
+COMMANDS = (
+    ("new", "Start afresh"),
+    ("stop", "Stop what I am doing"),
+    ("undo", "Take back what was done to files"),
+    ("status", "Model, work and money"),
+    ("model", "Use another model here"),
+    ("usage", "What was spent"),
+    ("approvals", "Questions that wait"),
+    ("queue", "What a message does while I work"),
+    ("mode", "How much I do without asking"),
+    ("help", "All commands"),
+)
 
 T = TypeVar("T")
 
 
-class _Taking(NamedTuple):
-    chat_id: str
-    task: asyncio.Task[None]
+@dataclass(slots=True)
+class _Taking:
+    """A message that is being handed over, with the rest of its album."""
+
+    album: list[Said]
+    name: str
+    """Of the album; empty for a message of its own."""
+    task: asyncio.Task[None] | None = None
+    grown: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class TelegramChannel:
@@ -58,7 +77,7 @@ class TelegramChannel:
         report("connecting", "")
         bot = await self._connect()
         try:
-            await bot.begin_polling()
+            await bot.begin_polling(COMMANDS)
             self._bot = bot
             report("ready", bot.address)
             await self._poll(bot, receive, report)
@@ -72,7 +91,7 @@ class TelegramChannel:
         parts = await asyncio.to_thread(message_pieces, message.text)
         key = (message.outbox_id, message.text)
         sent = self._partly_sent.setdefault(key, []) if message.outbox_id else []
-        await send_rest(bot, message.chat_id, parts, sent, message.note)
+        await send_rest(bot, message, parts, sent)
         self._partly_sent.pop(key, None)
         return Delivered(tuple(sent))
 
@@ -82,6 +101,13 @@ class TelegramChannel:
 
     async def mark(self, chat_id: str, transport_id: str, mark: Mark) -> None:
         """See `Channel`."""
+        bot, (_, _, number) = self._bot, transport_id.partition(":")
+        if bot is None or not number.isdigit():
+            return
+        try:
+            await bot.react(chat_id, number, MARKS[mark])
+        except ChannelError as error:
+            log.debug("no reaction could be shown: %s", error)  # groups may forbid them
 
     async def identify(self) -> str:
         """See `Channel`."""
@@ -116,20 +142,32 @@ class TelegramChannel:
         try:
             while True:
                 for update in await bot.updates(offset, wait=not taking):
-                    if update.update_id in taking or (found := from_update(update)) is None:
+                    if update.update_id in taking:
+                        continue
+                    said = from_update(update, bot.username, bot.id)
+                    if said is None:
                         offset = offset if taking else update.update_id + 1
                         continue
-                    inbound, message = found
-                    before = [one.task for one in taking.values() if one.chat_id == inbound.chat_id]
-                    work = self._take(bot, inbound, message, before, receive, report)
-                    taking[update.update_id] = _Taking(inbound.chat_id, asyncio.create_task(work))
-                if taking:
-                    await asyncio.wait([one.task for one in taking.values()], timeout=LOOK_AGAIN_SECONDS)
-                while taking and taking[first := min(taking)].task.done():
-                    taking.pop(first).task.result()
+                    name = album_of(said)
+                    begun = next((one for one in taking.values() if name and one.name == name), None)
+                    if begun is not None:
+                        begun.album.append(said)
+                        begun.grown.set()
+                        taking[update.update_id] = begun
+                        continue
+                    chat = said.inbound.chat_id
+                    before = [one.task for one in taking.values() if one.task and one.album[0].inbound.chat_id == chat]
+                    new = taking[update.update_id] = _Taking([said], name)
+                    new.task = asyncio.create_task(self._take(bot, new, before, receive, report))
+                tasks = {one.task for one in taking.values() if one.task is not None}
+                if tasks:
+                    await asyncio.wait(tasks, timeout=LOOK_AGAIN_SECONDS)
+                while taking and (task := taking[first := min(taking)].task) is not None and task.done():
+                    taking.pop(first)
+                    task.result()
                     offset = first + 1
         finally:
-            tasks = [one.task for one in taking.values()]
+            tasks = {one.task for one in taking.values() if one.task is not None}
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -137,21 +175,46 @@ class TelegramChannel:
     async def _take(
         self,
         bot: TelegramBot,
-        inbound: Inbound,
-        message: Message,
+        taking: _Taking,
         before: list[asyncio.Task[None]],
         receive: Receive,
         report: ReportHealth,
     ) -> None:
         """Hand a message over after those before it; returns when it is committed."""
+        first = taking.album[0]
+        if taking.name:
+            await self._whole(taking)
         await asyncio.gather(*before)
-        if await self._surely(lambda: self._needs.knows(inbound.sender_id), report, bot.address):
-            images, unread = await fetch_pictures(bot, message)
-            text = "\n\n".join(part for part in (inbound.text, unread) if part)
-            if not text and not images:
+        inbound = first.inbound
+        known = await self._surely(lambda: self._needs.knows(inbound.sender_id), report, bot.address)
+        if known or not inbound.direct:
+            inbound = await fetched(bot, taking.album, self._needs.files) if known else inbound
+            if not inbound.text and not inbound.images and not inbound.files:
                 return  # a pinned message, a new chat photo: nothing was said
-            inbound = dataclasses.replace(inbound, text=text, images=images)
         await self._surely(lambda: receive(inbound), report, bot.address)
+        if first.query is not None:
+            await self._was_pressed(bot, first, known=known)
+
+    async def _whole(self, taking: _Taking) -> None:
+        """Wait until no more of an album comes."""
+        while True:
+            taking.grown.clear()
+            try:
+                async with asyncio.timeout(ALBUM_SECONDS):
+                    await taking.grown.wait()
+            except TimeoutError:
+                return
+
+    async def _was_pressed(self, bot: TelegramBot, said: Said, *, known: bool) -> None:
+        """The press is committed: the person's app stops waiting, and the buttons go. Cosmetic."""
+        query = said.query
+        try:
+            if query is not None:
+                await bot.heard(query.id)
+                if known and query.message is not None:
+                    await bot.remove_buttons(said.inbound.chat_id, str(query.message.message_id))
+        except ChannelError as error:
+            log.debug("a pressed button could not be taken away: %s", error)
 
     async def _surely(self, work: Callable[[], Awaitable[T]], report: ReportHealth, address: str) -> T:
         """Do it again while the database cannot take it; meanwhile nothing is acknowledged."""

@@ -10,14 +10,17 @@ import datetime
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agent.channels.channel import Button
 from agent.channels.telegram_text import Piece
 from agent.errors import ChannelError
 from agent.providers.http import certificates, is_loopback, load_httpx
 
 if TYPE_CHECKING:
-    from telegram import Bot, Update
+    import httpx
+    from telegram import Bot, InlineKeyboardMarkup, Update
     from telegram.error import NetworkError
 
 POLL_SECONDS = 25
@@ -26,23 +29,30 @@ POLL_SECONDS = 25
 _ANSWER_SECONDS = 10.0
 _DOWNLOAD_SECONDS = 30.0
 _CLOSE_SECONDS = 1.0
+_PIECE_BYTES = 65_536
+PHOTO_BYTES = 10_000_000
+UPLOAD_BYTES = 50_000_000
+"""What a bot may send (https://core.telegram.org/bots/api#sending-files)."""
+_PHOTOS = (".jpg", ".jpeg", ".png", ".webp")
+_VOICES = (".ogg", ".oga", ".opus")
+UPDATES = ("message", "edited_message", "callback_query")
 _GONE = ("message to edit not found", "message can't be edited", "message_id_invalid", "message to delete not found")
 
 
 class TelegramBot:
-    """One bot. Messages are identified by their number as text."""
+    """One bot. Messages are identified by their number as text, chats as `chat_id_of` writes them: with the topic."""
 
-    def __init__(self, bot: Bot) -> None:
+    def __init__(self, bot: Bot, files: httpx.AsyncClient) -> None:
         self._bot = bot
+        self._files = files
 
     @classmethod
     async def connect(cls, token: str, api_base: str) -> TelegramBot:
         """Log in. Raises ChannelError (wrong_token, network)."""
-        bot = await asyncio.to_thread(_build, token, api_base.rstrip("/"))
-        self = cls(bot)
+        self = cls(*await asyncio.to_thread(_build, token, api_base.rstrip("/")))
         try:
             async with _translated():
-                await bot.initialize()
+                await self._bot.initialize()
         except BaseException:
             await self.close()
             raise
@@ -52,6 +62,7 @@ class TelegramBot:
         """Close the connections; gives up after a second."""
         try:
             async with asyncio.timeout(_CLOSE_SECONDS), _translated():
+                await self._files.aclose()
                 await self._bot.shutdown()
         except (ChannelError, TimeoutError):
             pass  # nothing depends on a farewell
@@ -61,10 +72,24 @@ class TelegramBot:
         """The name of the bot, with its @."""
         return f"@{self._bot.username}"
 
-    async def begin_polling(self) -> None:
-        """Remove a webhook if there is one: with it Telegram refuses `updates`."""
+    @property
+    def username(self) -> str:
+        """The name of the bot, without the @."""
+        return str(self._bot.username)
+
+    @property
+    def id(self) -> int:
+        """The bot's own user id."""
+        return int(self._bot.id)
+
+    async def begin_polling(self, commands: Sequence[tuple[str, str]]) -> None:
+        """Remove a webhook if there is one: with it Telegram refuses `updates`. `commands` (name, description) become
+        the menu of the bot."""
         async with _translated():
             await self._bot.delete_webhook(drop_pending_updates=False)
+            known = tuple((one.command, one.description) for one in await self._bot.get_my_commands())
+            if known != tuple(commands):
+                await self._bot.set_my_commands(list(commands))
 
     async def updates(self, offset: int, *, wait: bool) -> Sequence[Update]:
         """The updates from this number on, if need be after a wait.
@@ -76,21 +101,47 @@ class TelegramBot:
                 offset=offset,
                 timeout=POLL_SECONDS if wait else 0,
                 read_timeout=_ANSWER_SECONDS,
-                allowed_updates=["message"],
+                allowed_updates=list(UPDATES),
             )
 
-    async def send(self, chat_id: str, piece: Piece) -> str:
-        """Send one message and return its number; as plain text when Telegram cannot read the mark-up."""
+    async def send(self, chat_id: str, piece: Piece, buttons: Sequence[Button] = (), reply_to: str = "") -> str:
+        """Send one message and return its number; as plain text when Telegram cannot read the mark-up. `reply_to` is
+        the number of a message of that chat."""
         async with _translated():
-            sent = await self._formatted(self._bot.send_message, piece, chat_id=int(chat_id))
+            sent = await self._formatted(self._bot.send_message, piece, **_where(chat_id, reply_to, buttons))
             return str(sent.message_id)
 
-    async def edit(self, chat_id: str, message_id: str, piece: Piece) -> None:
+    async def send_file(self, chat_id: str, path: Path, caption: Piece, buttons: Sequence[Button] = ()) -> str:
+        """Send a file as what it is: a photo, a voice message or a document. Raises `ChannelError` (rejected) for one
+        that is not there or too large."""
+        from telegram import InputFile
+
+        try:
+            data = await asyncio.to_thread(_read, path)
+        except OSError as error:
+            raise ChannelError("rejected", f"The file {path.name} cannot be read: {error.strerror}.") from error
+        suffix = path.suffix.lower()
+        call: Any = self._bot.send_document
+        kind = "document"
+        if suffix in _PHOTOS and len(data) <= PHOTO_BYTES:
+            call, kind = self._bot.send_photo, "photo"
+        elif suffix in _VOICES:
+            call, kind = self._bot.send_voice, "voice"
+        file = {kind: InputFile(data, filename=path.name), "write_timeout": _DOWNLOAD_SECONDS}
+        async with _translated():
+            sent = await self._captioned(call, caption, **file, **_where(chat_id, "", buttons))
+            return str(sent.message_id)
+
+    async def edit(self, chat_id: str, message_id: str, piece: Piece, buttons: Sequence[Button] = ()) -> None:
         """Replace the text of a message. Repeating it is harmless. `not_found`: the person deleted it."""
         try:
             async with _translated():
                 await self._formatted(
-                    self._bot.edit_message_text, piece, chat_id=int(chat_id), message_id=int(message_id)
+                    self._bot.edit_message_text,
+                    piece,
+                    chat_id=_chat(chat_id),
+                    message_id=int(message_id),
+                    reply_markup=_keyboard(buttons),
                 )
         except ChannelError as error:
             error.uncertain = False
@@ -100,18 +151,60 @@ class TelegramBot:
     async def delete(self, chat_id: str, message_id: str) -> None:
         """Take a message back."""
         async with _translated():
-            await self._bot.delete_message(chat_id=int(chat_id), message_id=int(message_id))
+            await self._bot.delete_message(chat_id=_chat(chat_id), message_id=int(message_id))
+
+    async def heard(self, query_id: str) -> None:
+        """Tell the app of a person that the press of a button arrived; it waits for that."""
+        async with _translated():
+            await self._bot.answer_callback_query(query_id)
+
+    async def remove_buttons(self, chat_id: str, message_id: str) -> None:
+        """They were pressed and mean nothing any more."""
+        async with _translated():
+            await self._bot.edit_message_reply_markup(chat_id=_chat(chat_id), message_id=int(message_id))
+
+    async def react(self, chat_id: str, message_id: str, emoji: str) -> None:
+        """Show one reaction of the bot on a message, in place of an earlier one."""
+        async with _translated():
+            await self._bot.set_message_reaction(_chat(chat_id), int(message_id), emoji)
 
     async def show_typing(self, chat_id: str) -> None:
         """Telegram shows it for five seconds or until a message arrives."""
         async with _translated():
-            await self._bot.send_chat_action(chat_id=int(chat_id), action="typing")
+            chat, topic = split_chat_id(chat_id)
+            await self._bot.send_chat_action(chat_id=chat, message_thread_id=topic, action="typing")
 
     async def download(self, file_id: str) -> bytes:
         """The content of a file that a person sent."""
         async with _translated():
             file = await self._bot.get_file(file_id)
             return bytes(await file.download_as_bytearray(read_timeout=_DOWNLOAD_SECONDS))
+
+    async def pieces(self, file_id: str) -> AsyncIterator[bytes]:
+        """The content of a file that a person sent, piece by piece. Raises `ChannelError`."""
+        import httpx
+
+        async with _translated():
+            file = await self._bot.get_file(file_id)
+        try:
+            async with self._files.stream("GET", file.file_path or "") as response:
+                if response.status_code != 200:
+                    raise ChannelError("network", f"Telegram answered with {response.status_code}.")
+                async for piece in response.aiter_bytes(_PIECE_BYTES):
+                    yield piece
+        except httpx.HTTPError as error:  # its text may hold the token
+            raise ChannelError("network", f"the connection broke ({type(error).__name__})") from None
+
+    async def _captioned(self, call: Any, caption: Piece, **arguments: Any) -> Any:
+        from telegram.error import BadRequest
+
+        if caption.html:
+            try:
+                return await call(caption=caption.html, parse_mode="HTML", **arguments)
+            except BadRequest as error:
+                if "can't parse entities" not in str(error).lower():
+                    raise
+        return await call(caption=caption.plain or None, **arguments)
 
     async def _formatted(self, call: Any, piece: Piece, **arguments: Any) -> Any:
         """Never with a link preview: Telegram would fetch an address that a model wrote, unasked."""
@@ -128,9 +221,54 @@ class TelegramBot:
         return await call(text=piece.plain, **arguments)
 
 
-def _build(token: str, api_base: str) -> Bot:
+def split_chat_id(chat_id: str) -> tuple[int, int | None]:
+    """The chat and the topic of a conversation."""
+    chat, _, topic = chat_id.partition(":")
+    return int(chat), int(topic) if topic else None
+
+
+def _chat(chat_id: str) -> int:
+    return split_chat_id(chat_id)[0]
+
+
+def _where(chat_id: str, reply_to: str, buttons: Sequence[Button]) -> dict[str, Any]:
+    from telegram import ReplyParameters
+
+    chat, topic = split_chat_id(chat_id)
+    reply = ReplyParameters(int(reply_to), allow_sending_without_reply=True) if reply_to else None
+    return {
+        "chat_id": chat,
+        "message_thread_id": topic,
+        "reply_parameters": reply,
+        "reply_markup": _keyboard(buttons),
+    }
+
+
+def _keyboard(buttons: Sequence[Button]) -> InlineKeyboardMarkup | None:
+    """Two in a row. A command has at most 64 bytes there; what is longer has no button and stands in the text."""
+    if not buttons:
+        return None
+    from telegram import InlineKeyboardButton, InlineKeyboardMarkup
+
+    keys = [
+        InlineKeyboardButton(button.label, callback_data=button.command)
+        for button in buttons
+        if len(button.command.encode()) <= 64
+    ]
+    return InlineKeyboardMarkup([keys[at : at + 2] for at in range(0, len(keys), 2)])
+
+
+def _read(path: Path) -> bytes:
+    size = path.stat().st_size
+    if size > UPLOAD_BYTES:
+        raise ChannelError("rejected", f"{path.name} has {size / 1e6:.0f} MB; Telegram takes 50 MB from a bot.")
+    return path.read_bytes()
+
+
+def _build(token: str, api_base: str) -> tuple[Bot, httpx.AsyncClient]:
     os.environ.setdefault("PTB_TIMEDELTA", "true")  # else each RetryAfter warns that its type will change
     load_httpx()
+    import httpx
     from telegram import Bot
     from telegram.request import HTTPXRequest
 
@@ -149,13 +287,15 @@ def _build(token: str, api_base: str) -> Bot:
             httpx_kwargs=client,
         )
 
-    return Bot(
+    files = httpx.AsyncClient(**client, timeout=_DOWNLOAD_SECONDS)  # type: ignore[arg-type]
+    bot = Bot(
         token,
         base_url=f"{api_base}/bot",
         base_file_url=f"{api_base}/file/bot",
         request=request(32),
         get_updates_request=request(1),
     )
+    return bot, files
 
 
 @asynccontextmanager

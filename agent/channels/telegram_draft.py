@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from agent.channels.channel import Delivered, Outbound
 from agent.channels.telegram_bot import TelegramBot
-from agent.channels.telegram_text import Piece, message_pieces, preview, with_note
+from agent.channels.telegram_text import Piece, fits_caption, message_pieces, preview, with_note
 from agent.errors import ChannelError
 
 TYPING_SECONDS = 4.5
@@ -44,17 +44,18 @@ class TelegramDraft:
         await self._close()
         bot = self._bot()
         parts = await asyncio.to_thread(message_pieces, message.text)
-        if not parts:
-            await self.discard()
+        if not parts or message.files:
+            await self.discard()  # with a file it is one message of its own
         elif self._message_id is not None and not self._sent:
             try:
-                await bot.edit(self._chat_id, self._message_id, parts[0])
+                last = len(parts) == 1 and not message.files
+                await bot.edit(self._chat_id, self._message_id, parts[0], message.buttons if last else ())
                 self._sent.append(self._message_id)
             except ChannelError as error:
                 if error.kind != "not_found":
                     raise
                 self._message_id = None
-        await send_rest(bot, self._chat_id, parts, self._sent, message.note)
+        await send_rest(bot, message, parts, self._sent)
         return Delivered(tuple(self._sent))
 
     async def discard(self) -> None:
@@ -124,12 +125,24 @@ class TelegramDraft:
             return False
 
 
-async def send_rest(bot: TelegramBot, chat_id: str, parts: list[Piece], sent: list[str], note: str) -> None:
-    """Send the pieces that are not in `sent` yet and add their numbers to it; the note goes above the first of them."""
+async def send_rest(bot: TelegramBot, message: Outbound, parts: list[Piece], sent: list[str]) -> None:
+    """Send the pieces and files that are not in `sent` yet and add their numbers to it. The note goes above the first
+    of them, the buttons below the last, and in a group the first refers to what it answers."""
+    chat_id, files = message.chat_id, message.files
+    whole = len(parts) + len(files)
+    if len(files) == 1 and len(parts) == 1 and fits_caption(parts[0]) and not sent and not message.note:
+        sent.append(await bot.send_file(chat_id, files[0], parts[0], message.buttons))
+        return
     rest = parts[len(sent) :]
-    if rest and note and (noted := with_note(note, rest[0])) is not None:
+    if rest and message.note and (noted := with_note(message.note, rest[0])) is not None:
         rest[0] = noted
-    elif rest and note:
-        await bot.send(chat_id, Piece("", note))
+    elif message.note and len(sent) < whole:
+        await bot.send(chat_id, Piece("", message.note))
+    group, _, number = message.reply_to.partition(":")
+    asked = number if chat_id.startswith("-") and group == chat_id.partition(":")[0] and number.isdigit() else ""
     for piece in rest:
-        sent.append(await bot.send(chat_id, piece))  # noqa: PERF401 - what was sent counts even if the next one fails
+        buttons = message.buttons if len(sent) == whole - 1 else ()
+        sent.append(await bot.send(chat_id, piece, buttons, "" if sent else asked))
+    for path in files[max(len(sent) - len(parts), 0) :]:
+        buttons = message.buttons if len(sent) == whole - 1 else ()
+        sent.append(await bot.send_file(chat_id, path, Piece("", ""), buttons))

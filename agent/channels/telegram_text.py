@@ -11,6 +11,8 @@ from agent.channels.split import measure, split
 MESSAGE_UNITS = 4096
 """UTF-16 units of visible text in one message; see https://core.telegram.org/bots/api#sendmessage."""
 
+CAPTION_UNITS = 1024
+"""The same for the text below a file."""
 _MARKDOWN_UNITS = 3900
 """A margin: the mark-up of a piece may show more than its Markdown did (tables are padded)."""
 
@@ -46,6 +48,11 @@ def with_note(note: str, piece: Piece) -> Piece | None:
     """The piece with a remark above it; None when that makes it too long."""
     noted = Piece(f"<i>{html.escape(note)}</i>\n\n{piece.html}" if piece.html else "", f"{note}\n\n{piece.plain}")
     return noted if _fits(noted) else None
+
+
+def fits_caption(piece: Piece) -> bool:
+    """Whether it can stand below a file."""
+    return measure(piece.plain, "utf16") <= CAPTION_UNITS
 
 
 def preview(markdown: str) -> Piece:

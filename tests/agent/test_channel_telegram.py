@@ -11,7 +11,8 @@ from agent.channels.attachments import AttachmentFolder
 from agent.channels.channel import Inbound, Needs, Outbound
 from agent.channels.telegram import TelegramChannel
 from agent.channels.telegram_bot import TelegramBot
-from agent.channels.telegram_inbound import fetch_pictures, from_update
+from agent.channels.telegram_inbound import fetched as fetched_of
+from agent.channels.telegram_inbound import from_update
 from agent.errors import ChannelError, StorageError
 from agent.settings import TelegramSettings
 from tests.agent.channel_kit import OWNER, MemoryNotes, connected, settings_for
@@ -139,7 +140,7 @@ async def test_a_message_that_cannot_be_saved_waits_at_telegram(
         assert kit.states()[-1] == "ready"
 
 
-async def test_groups_and_other_bots_are_not_heard(tmp_path: Path, api: TelegramApi) -> None:
+async def test_groups_that_nobody_enabled_are_not_heard(tmp_path: Path, api: TelegramApi) -> None:
     api.add_group(-100, "Friends")
     async with connected(tmp_path, api) as kit:
         await api.say(OWNER, "/start@trayclaw_test_bot", chat_id=-100)
@@ -160,13 +161,11 @@ async def test_a_picture_arrives_with_its_caption(tmp_path: Path, api: TelegramA
 
 async def test_what_cannot_be_read_is_named(tmp_path: Path, api: TelegramApi) -> None:
     async with connected(tmp_path, api) as kit:
-        await api.send_document(OWNER, "notes.pdf", b"%PDF")
-        await api.wait_for_reply(OWNER)
-        assert kit.received[0].text == "[a file that cannot be read here]"
         api.fail("getFile", bad_gateway())
         await api.send_document(OWNER, "cat.png", b"x", caption="look")
         await api.wait_for_reply(OWNER)
-        assert kit.received[1].text == "look\n\n[a picture that could not be fetched]"
+        assert kit.received[0].text.startswith("look\n\n[a file that could not be fetched: ")
+        assert api.token not in kit.received[0].text
 
 
 class Shelf:
@@ -203,14 +202,14 @@ def photo_update(**sizes: int) -> Update:
 async def test_the_best_photo_that_is_small_enough_is_taken(
     sizes: dict[str, int], fetched: list[str], note: str
 ) -> None:
-    found = from_update(photo_update(**sizes))
+    found = from_update(photo_update(**sizes), "my_bot", 99)
     assert found
-    inbound, message = found
+    inbound = found.inbound
     assert (inbound.sender_name, inbound.transport_id, inbound.sent_at) == ("Bo Li", "5:1", 1_700_000_000.0)
     shelf = Shelf()
-    images, words = await fetch_pictures(shelf, message)  # type: ignore[arg-type]
-    assert (shelf.fetched, words) == (fetched, note)
-    assert [one.media_type for one in images] == ["image/jpeg"] * len(fetched)
+    whole = await fetched_of(shelf, [found], AttachmentFolder(Path))  # type: ignore[arg-type]
+    assert (shelf.fetched, whole.text) == (fetched, note)
+    assert [one.media_type for one in whole.images] == ["image/jpeg"] * len(fetched)
 
 
 async def test_a_slow_picture_holds_up_nobody_else(

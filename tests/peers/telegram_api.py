@@ -41,6 +41,11 @@ from tests.peers.telegram_html import Entity
 from tests.peers.telegram_parameters import Parameters
 
 TOKEN = re.compile(r"[0-9]{1,20}:[A-Za-z0-9_-]+")
+REACTIONS = frozenset(
+    "👍👎❤🔥🥰👏😁🤔🤯😱🤬😢🎉🤩🤮💩🙏👌🕊🤡🥱🥴😍🐳🌚🌭💯🤣⚡🍌🏆💔🤨😐🍓🍾💋"
+    "🖕😈😴😭🤓👻👀🎃🙈😇😨🤝✍🤗🫡🎅🎄☃💅🤪🗿🆒💘🙉🦄😘💊🙊😎👾🤷😡"
+)
+"""See https://core.telegram.org/bots/api#reactiontypeemoji; those of several code points are left out."""
 ACTIONS = {
     "typing",
     "upload_photo",
@@ -169,6 +174,43 @@ class TelegramApi:
         message = self._add(chat, user_id, text, entities=entities_in(text), reply_to=reply_to)
         if self._reaches_bot(chat, message):
             self._push("message", self._payload(message, user))
+        return message
+
+    async def say_in_topic(self, user_id: int, text: str, chat_id: int, topic: int) -> ChatMessage:
+        """The user writes in a topic of a forum that the bot hears all of."""
+        user, chat = self._entered(user_id, chat_id)
+        message = self._add(chat, user_id, text, entities=entities_in(text), topic=topic)
+        if self._reaches_bot(chat, message):
+            self._push("message", self._payload(message, user))
+        return message
+
+    async def send_photos(self, user_id: int, *photos: bytes, caption: str = "") -> list[ChatMessage]:
+        """The user sends an album; the caption stands below its first picture."""
+        user, chat = self._entered(user_id, None)
+        album = f"album-{next(self._message_ids)}"
+        sent = []
+        for number, data in enumerate(photos):
+            file = self._store(f"photo{number}.jpg", data)
+            text = caption if not number else ""
+            message = self._add(chat, user_id, text, file=file, file_kind="photo", album=album)
+            self._push("message", self._payload(message, user))
+            sent.append(message)
+        return sent
+
+    async def send_voice(self, user_id: int, data: bytes) -> ChatMessage:
+        """The user speaks."""
+        user, chat = self._entered(user_id, None)
+        file = {**self._store("voice.oga", data), "mime_type": "audio/ogg", "duration": 3}
+        file.pop("file_name")
+        message = self._add(chat, user_id, "", file=file, file_kind="voice")
+        self._push("message", self._payload(message, user))
+        return message
+
+    async def send_location(self, user_id: int, latitude: float, longitude: float) -> ChatMessage:
+        """The user shows where they are."""
+        user, chat = self._entered(user_id, None)
+        message = self._add(chat, user_id, "", location={"latitude": latitude, "longitude": longitude})
+        self._push("message", self._payload(message, user))
         return message
 
     async def edit(self, user_id: int, message: ChatMessage, text: str) -> None:
@@ -312,8 +354,15 @@ class TelegramApi:
         }
         if message.edited_at is not None:
             payload["edit_date"] = message.edited_at
+        if message.topic is not None:
+            payload |= {"message_thread_id": message.topic, "is_topic_message": True}
+        if message.album:
+            payload["media_group_id"] = message.album
+        if message.location is not None:
+            payload["location"] = message.location
         if message.file is not None:
-            payload[message.file_kind] = message.file
+            file = message.file
+            payload[message.file_kind] = [{**file, "width": 90, "height": 90}] if message.file_kind == "photo" else file
         text, entities = ("caption", "caption_entities") if message.file is not None else ("text", "entities")
         if message.text:
             payload[text] = message.text
@@ -443,6 +492,24 @@ class TelegramApi:
     async def _send_document(self, parameters: Parameters) -> dict[str, Any]:
         return self._send_file(parameters, "document")
 
+    async def _send_voice(self, parameters: Parameters) -> dict[str, Any]:
+        payload = self._send_file(parameters, "voice")
+        payload["voice"]["duration"] = 1
+        return payload
+
+    async def _set_message_reaction(self, parameters: Parameters) -> bool:
+        chat = self._reachable(parameters)
+        message = self._find(chat.id, telegram_parameters.integer(parameters, "message_id", 0))
+        if message is None:
+            raise bad_request("message to react not found")
+        reaction = telegram_parameters.json_object(parameters, "reaction", list) or []
+        if len(reaction) > 1:
+            raise bad_request("too many reactions set on the message")
+        if any(one.get("type") != "emoji" or one.get("emoji") not in REACTIONS for one in reaction):
+            raise bad_request("REACTION_INVALID")
+        message.reactions = [one["emoji"] for one in reaction]
+        return True
+
     async def _send_photo(self, parameters: Parameters) -> dict[str, Any]:
         return self._send_file(parameters, "photo")
 
@@ -465,10 +532,7 @@ class TelegramApi:
         caption, entities = telegram_parameters.formatted(parameters, "caption", "caption_entities")
         if telegram_html.utf16_length(caption) > CAPTION_LIMIT:
             raise bad_request("message caption is too long")
-        payload = self._deliver(chat, parameters, caption, entities, file=file, file_kind=kind)
-        if kind == "photo":
-            payload["photo"] = [{**file, "width": 90, "height": 90}]
-        return payload
+        return self._deliver(chat, parameters, caption, entities, file=file, file_kind=kind)
 
     async def _send_message_draft(self, parameters: Parameters) -> bool:
         chat = self._reachable(parameters)
@@ -597,6 +661,9 @@ class TelegramApi:
                 raise bad_request("message to be replied not found")
             reply_to = None
         markup = telegram_parameters.markup(parameters)
+        topic = telegram_parameters.integer(parameters, "message_thread_id", 0) or None
+        if topic is not None and not any(one.topic == topic for one in chat.messages):
+            raise bad_request("message thread not found")
         self._limit(chat, "bucket", self.rate_limit)
         message = self._add(
             chat,
@@ -606,6 +673,7 @@ class TelegramApi:
             parse_mode=parameters.get("parse_mode"),
             reply_to=reply_to,
             markup=markup,
+            topic=topic,
             **fields,
         )
         return self._payload(message)
@@ -630,6 +698,8 @@ METHODS = {
     "sendmessage": TelegramApi._send_message,
     "senddocument": TelegramApi._send_document,
     "sendphoto": TelegramApi._send_photo,
+    "sendvoice": TelegramApi._send_voice,
+    "setmessagereaction": TelegramApi._set_message_reaction,
     "sendmessagedraft": TelegramApi._send_message_draft,
     "sendchataction": TelegramApi._send_chat_action,
     "getfile": TelegramApi._get_file,

@@ -118,6 +118,11 @@ class ChatMessage:
     versions: list[str] = field(default_factory=list)
     """Every text the message had, the first one first."""
     deleted: bool = False
+    topic: int | None = None
+    album: str = ""
+    location: dict[str, float] | None = None
+    reactions: list[str] = field(default_factory=list)
+    """Of the bot."""
 
     @property
     def edits(self) -> int:
