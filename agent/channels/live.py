@@ -19,6 +19,7 @@ from agent.views import Conversation
 log = logging.getLogger(__name__)
 
 STOP_SECONDS = 1.0
+SEEN_SECONDS = 3.0
 
 
 @dataclass(slots=True)
@@ -33,6 +34,7 @@ class _Answer:
     new_paragraph: bool = False
     ended: bool = False
     draft: Draft | None = None
+    marked: bool = False
     marking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -68,7 +70,8 @@ class LiveAnswers:
                     answer.ended = True
                     answer.look.set()
                     self._spawn(self._finish(answer, event.outbox_id))
-                    self._spawn(self._mark(answer, "done" if event.status == "answered" else "failed"))
+                    if answer.marked:
+                        self._spawn(self._mark(answer, "done" if event.status == "answered" else "failed"))
                 elif event.outbox_id is not None:
                     self._delivery.put(event.outbox_id)
             case DeliveryChanged():
@@ -111,10 +114,17 @@ class LiveAnswers:
         channel = self._channel(conversation.channel)
         if channel is None or answer.ended:
             return
-        self._spawn(self._mark(answer, "seen"))
+        self._spawn(self._seen(answer))
         answer.draft = channel.draft(conversation.chat_id)
         if answer.text:
             answer.draft.update(answer.text)
+
+    async def _seen(self, answer: _Answer) -> None:
+        """What takes long is marked as seen; a quick answer is receipt enough."""
+        await asyncio.sleep(SEEN_SECONDS)
+        if not answer.ended:
+            answer.marked = True
+            await self._mark(answer, "seen")
 
     async def _mark(self, answer: _Answer, mark: Mark) -> None:
         """A receipt on the person's message. Cosmetic: where it does not work, nothing is said about it."""
