@@ -13,9 +13,8 @@ from typing import IO
 
 from agent.channels.channel import Attachment
 from agent.errors import ChannelError
+from agent.safety.workspace import ATTACHMENTS
 
-FOLDER = "attachments"
-"""In the workspace."""
 _LONGEST_NAME = 120
 _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(\..*)?", re.IGNORECASE)
 
@@ -28,7 +27,7 @@ class AttachmentFolder:
 
     async def take(self, name: str, media_type: str, pieces: AsyncIterator[bytes], *, limit: int) -> Attachment:
         """See `Files`."""
-        folder = self._root() / FOLDER / datetime.now().astimezone().strftime("%Y-%m-%d")
+        folder = self._root() / ATTACHMENTS / datetime.now().astimezone().strftime("%Y-%m-%d")
         shown = safe_name(name)
         file, path = await asyncio.to_thread(_create, folder)
         size = 0

@@ -40,6 +40,9 @@ _GIT_RUNS = re.compile(r"(^|/)(\.git|[^/]+\.git)/(hooks(/|$)|config$|modules/.*/
 _WINDOWS_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(\..*)?", re.IGNORECASE)
 
 
+ATTACHMENTS = "attachments"
+"""The folder of the workspace that files from messengers are put in: the work of others, as a rule."""
+
 Access = Literal["workspace", "read", "write", ""]
 """Where a path lies: in the workspace, or in a folder that a person opened for reading or for writing too."""
 
@@ -107,6 +110,10 @@ class Workspace:
         sensitive = bool(_SENSITIVE.fullmatch(path.name))
         access: Access = "workspace" if inside else self._granted(path)
         return Place(path, self._shown(path), inside, reason, secret, sensitive, self._full(path), access)
+
+    def was_sent(self, path: Path) -> bool:
+        """Whether a resolved path is a file that came through a messenger."""
+        return self.root / ATTACHMENTS in path.parents
 
     def keeps_back(self, folder: Path) -> Callable[[str], bool]:
         """Which of the entries of a resolved folder a search must leave out: secrets, credentials."""

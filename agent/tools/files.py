@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,9 @@ async def read_file(context: ToolContext, path: str, offset: int = 1, limit: int
         text = await document_text(found.data, found.kind)
         shown = reading.numbered(text, first, limit, context.max_chars - 200)
         return Outcome(shown, source=f"the document {context.path.name}")  # mostly the work of others
+    if context.workspace.was_sent(context.path):
+        outcome = found if isinstance(found, Outcome) else Outcome(found)
+        return replace(outcome, source=f"the file {context.path.name} from a message")
     return found
 
 

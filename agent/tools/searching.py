@@ -17,7 +17,7 @@ from agent.errors import ToolArgumentsError, ToolError
 from agent.safety.effects import Effect, visible
 from agent.tools import beneath, textfile
 from agent.tools.globs import Glob, State
-from agent.tools.tool import ToolContext, tool
+from agent.tools.tool import Outcome, ToolContext, tool
 
 MOST_FOUND = 200
 MOST_MATCHES = 200
@@ -78,7 +78,7 @@ def find_files(context: ToolContext, pattern: str, path: str = ".") -> str:
 @tool("read", _looking("Search for"), also={"regex": "pattern", "query": "pattern", "include": "glob"})
 def search_text(
     context: ToolContext, pattern: str, path: str = ".", glob: str = "*", ignore_case: bool = False, around: int = 0
-) -> str:
+) -> str | Outcome:
     """Search the text of files with a regular expression. Answers with path:line: text.
 
     Args:
@@ -93,8 +93,10 @@ def search_text(
     notes: list[str] = []
     room = context.max_chars - 300
     lines: list[str] = []
+    sent = False
     try:
-        for line in (line for found in walk.files() for line in search.lines(found, walk.deadline)):
+        for found, line in ((file, line) for file in walk.files() for line in search.lines(file, walk.deadline)):
+            sent = sent or context.workspace.was_sent(found.path)
             room -= len(line) + 1
             if room < 0 or search.matches > MOST_MATCHES:
                 notes.append("(there are more matches; narrow the pattern, the path or the glob)")
@@ -104,7 +106,10 @@ def search_text(
         notes.append("(the expression takes too long on these files; the rest was not searched)")
     if search.too_large:
         notes.append(f"({search.too_large} files of more than {LARGEST_SEARCHED:,} bytes were not searched)")
-    return "\n".join([*lines, *notes, *walk.notes()]) if lines or notes else "\n".join(["(no match)", *walk.notes()])
+    if not lines and not notes:
+        lines.append("(no match)")
+    text = "\n".join([*lines, *notes, *walk.notes()])
+    return Outcome(text, source="files from messages") if sent else text
 
 
 class _Search:
