@@ -567,6 +567,11 @@ class AgentService:
         self._connectors.deliver(outbox_id)
         return True
 
+    async def resend_turn(self, turn_id: int) -> bool:
+        """Try what did not arrive of a turn's answer once more; False when all did."""
+        found = await self._database.read(lambda db: outbox.failed_of(db, turn_id))
+        return any([await self.resend(outbox_id) for outbox_id in found])
+
     async def give_up_delivery(self, outbox_id: int) -> bool:
         """Take an undelivered answer off the list; it stays in its conversation."""
         dropped = await self._database.write(lambda db: outbox.give_up(db, outbox_id))

@@ -89,6 +89,7 @@ class Application(QObject):
         tray.open_requested.connect(self.open)
         tray.approvals_requested.connect(self._show_first_approval)
         tray.pairings_requested.connect(lambda: self.open_settings("channels"))
+        tray.undelivered_requested.connect(lambda: self.open_settings("channels"))
         tray.channel_setup_requested.connect(lambda _name: self.open_settings("channels"))
         tray.channel_start_requested.connect(lambda name: self._do(lambda service: service.start_channel(name)))
         tray.channel_stop_requested.connect(lambda name: self._do(lambda service: service.stop_channel(name)))

@@ -23,6 +23,7 @@ class Bridge(QObject):
     conversation_changed = Signal(events.ConversationChanged)
     message_received = Signal(events.MessageReceived)
     turn_started = Signal(events.TurnStarted)
+    turn_joined = Signal(events.TurnJoined)
     turn_text = Signal(events.TurnText)
     turn_reasoning = Signal(events.TurnReasoning)
     turn_notice = Signal(events.TurnNotice)
@@ -50,6 +51,7 @@ class Bridge(QObject):
             events.ConversationChanged: self.conversation_changed,
             events.MessageReceived: self.message_received,
             events.TurnStarted: self.turn_started,
+            events.TurnJoined: self.turn_joined,
             events.TurnText: self.turn_text,
             events.TurnReasoning: self.turn_reasoning,
             events.TurnNotice: self.turn_notice,
@@ -103,6 +105,7 @@ class Bridge(QObject):
                 spent_month=month.spent,
                 daily_limit=today.limit,
                 model=settings.model.default,
+                undelivered=tuple(one.outbox_id for one in await service.undelivered()),
             )
         )
 

@@ -12,6 +12,7 @@ from agent.events import (
     ApprovalAsked,
     ApprovalResolved,
     ChannelChanged,
+    DeliveryChanged,
     Event,
     Failure,
     PairingAsked,
@@ -45,6 +46,8 @@ class AppState:
     model: str = ""
     problem: Failure | None = None
     offline: bool = False
+    undelivered: tuple[int, ...] = ()
+    """Answers that did not arrive, as numbers of the outbox."""
 
     @property
     def overall(self) -> Overall:
@@ -110,6 +113,7 @@ class Snapshot:
     spent_month: float
     daily_limit: float
     model: str
+    undelivered: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +142,7 @@ def reduce(state: AppState, change: Change) -> AppState:
                 spent_month=change.spent_month,
                 daily_limit=change.daily_limit,
                 model=model_label(change.model),
+                undelivered=change.undelivered,
             )
         case PhaseChanged():
             return replace(state, phase=change.phase, problem=change.problem)
@@ -151,6 +156,10 @@ def reduce(state: AppState, change: Change) -> AppState:
             return replace(state, approvals=_without(state.approvals, change.approval.id))
         case ChannelChanged():
             return replace(state, channels=tuple(_health(channel, change) for channel in state.channels))
+        case DeliveryChanged():
+            others = tuple(number for number in state.undelivered if number != change.outbox_id)
+            found = (*others, change.outbox_id) if change.state == "failed" else others
+            return state if found == state.undelivered else replace(state, undelivered=found)
         case PairingAsked():
             asked = PairingRequest(
                 code=change.code,
@@ -160,8 +169,8 @@ def reduce(state: AppState, change: Change) -> AppState:
                 asked_at=0.0,
                 expires_at=change.expires_at,
             )
-            others = tuple(request for request in state.pairings if request.code != change.code)
-            return replace(state, pairings=(*others, asked))
+            waiting = tuple(request for request in state.pairings if request.code != change.code)
+            return replace(state, pairings=(*waiting, asked))
         case PairingResolved():
             return replace(state, pairings=tuple(asked for asked in state.pairings if asked.code != change.code))
         case _:

@@ -21,6 +21,7 @@ class Tray(QObject):
     open_requested = Signal()
     approvals_requested = Signal()
     pairings_requested = Signal()
+    undelivered_requested = Signal()
     channel_start_requested = Signal(str)
     channel_stop_requested = Signal(str)
     channel_setup_requested = Signal(str)
@@ -37,6 +38,7 @@ class Tray(QObject):
             "trayOpen": self.open_requested,
             "trayApprovals": self.approvals_requested,
             "trayPairings": self.pairings_requested,
+            "trayUndelivered": self.undelivered_requested,
             "trayStopAll": self.stop_all_requested,
             "traySettings": self.settings_requested,
             "trayQuit": self.quit_requested,

@@ -81,6 +81,9 @@ def _waiting(state: AppState) -> list[Entry]:
         one, many = tr("1 person asks to be paired… Show"), tr("{n} people ask to be paired… Show")
         text = count(len(state.pairings), one, many)
         lines.append(Entry("trayPairings", text))
+    if state.undelivered:
+        one, many = tr("1 answer did not arrive… Show"), tr("{n} answers did not arrive… Show")
+        lines.append(Entry("trayUndelivered", count(len(state.undelivered), one, many)))
     return lines
 
 

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 STOP_SECONDS = 1.0
 """A turn that was told to stop is over within this time."""
 FLOOD = 5
-"""So many waiting messages of one person are answered together, whatever the mode."""
+"""So many waiting messages of one person who is no owner are answered together, whatever the mode."""
 
 Handle = Callable[[Waiting], Awaitable[None]]
 
@@ -71,13 +71,13 @@ class Lanes:
         found: list[Waiting] = []
         while lane is not None and lane.queue:
             following = list(itertools.takewhile(partial(_same_person, item), lane.queue))
-            wanted = "steer" if begun else "collect"
-            if not following or (following[0].queue != wanted and (begun or found or len(following) < FLOOD)):
-                break
-            if begun or following[0].queue == wanted:
+            flood = not begun and len(following) >= FLOOD and item.sender_role != "owner"
+            if flood:
+                found += [lane.queue.popleft() for _ in following]
+            elif following and following[0].queue == ("steer" if begun else "collect"):
                 found.append(lane.queue.popleft())
             else:
-                found += [lane.queue.popleft() for _ in following]
+                break
         return found
 
     def reword(self, inbox_id: int, conversation_id: int, message: Message) -> None:

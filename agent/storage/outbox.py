@@ -136,6 +136,11 @@ def undelivered(db: sqlite3.Connection) -> list[Undelivered]:
     ]
 
 
+def failed_of(db: sqlite3.Connection, turn_id: int) -> list[int]:
+    """What did not arrive of a turn's answer."""
+    return [row[0] for row in db.execute("SELECT id FROM outbox WHERE turn_id = ? AND state = 'failed'", (turn_id,))]
+
+
 def again(db: sqlite3.Connection, outbox_id: int) -> Pending | None:
     """Try a failed answer once more, behind what waits in its chat; None when it is not failed."""
     now = time.time()

@@ -16,8 +16,10 @@ from desktop.widgets import Button, ElidedLabel, identify
 
 
 class Ending(QWidget):
-    """Stands below every finished turn. `receipt_requested` and `undo_requested` where it did something."""
+    """Stands below every finished turn. `receipt_requested` and `undo_requested` where it did something,
+    `resend_requested` where the answer did not arrive."""
 
+    resend_requested = Signal()
     receipt_requested = Signal()
     undo_requested = Signal()
 
@@ -47,6 +49,9 @@ class Ending(QWidget):
         self.undo = Button(self.tr("Undo"), "link", object_name="undoTurn")
         self.receipt.setAccessibleDescription(self.tr("What this turn did"))
         self.undo.setAccessibleDescription(self.tr("Take back what this turn did to files"))
+        self.resend = Button(self.tr("Send again"), "link", object_name="resendAnswer")
+        self.resend.clicked.connect(self.resend_requested)
+        self.resend.hide()
         self._restyle()
         theme.on_change(self._restyle)
         self.receipt.clicked.connect(self.receipt_requested)
@@ -55,6 +60,7 @@ class Ending(QWidget):
         line.setContentsMargins(0, 0, 0, 0)
         line.setSpacing(12)
         line.addWidget(self.facts, 0)
+        line.addWidget(self.resend)
         line.addWidget(self.copy)
         line.addWidget(self.receipt)
         line.addWidget(self.undo)
@@ -65,7 +71,7 @@ class Ending(QWidget):
         self.copy.setVisible(bool(answer()))
 
     def _restyle(self, *_: object) -> None:
-        for button in (self.receipt, self.undo):
+        for button in (self.receipt, self.undo, self.resend):
             button.setFont(theme.ui_font("secondary"))
 
     def set_undone(self) -> None:
@@ -81,5 +87,6 @@ class Ending(QWidget):
             "sent": self.tr("delivered"),
         }.get(state, "")
         self.facts.setText(" · ".join(part for part in (self._facts, words) if part))
+        self.resend.setVisible(state == "failed")
         self.facts.set_role("bad" if state == "failed" else "faint")
         self.facts.setVisible(bool(self.facts.text()))

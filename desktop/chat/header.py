@@ -36,9 +36,10 @@ class Fact(QLabel):
 
 
 class Header(QFrame):
-    """`model_menu_requested` when the pill with the model is pressed."""
+    """`model_menu_requested` when the pill with the model is pressed, `options_requested` for the other options."""
 
     model_menu_requested = Signal()
+    options_requested = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -47,13 +48,17 @@ class Header(QFrame):
         self.title = ElidedLabel("", "strong", object_name="conversationTitle")
         self.title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.model = PillButton("", chevron=True, object_name="modelPill")
+        self.options = PillButton(self.tr("Options"), chevron=True, object_name="optionsPill")
+        self.options.setAccessibleDescription(self.tr("How messages wait here and what happens without asking"))
         self.spent = Fact("spentToday")
         line = QHBoxLayout(self)
         line.setContentsMargins(20, 0, 20, 0)
         line.setSpacing(8)
         line.addWidget(self.title, 1)
         line.addWidget(self.model)
+        line.addWidget(self.options)
         line.addWidget(self.spent)
+        self.options.clicked.connect(self.options_requested)
         self.model.clicked.connect(self.model_menu_requested)
 
     def sizeHint(self) -> QSize:

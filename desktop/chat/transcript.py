@@ -15,6 +15,7 @@ from agent.events import (
     DeliveryChanged,
     MessageReceived,
     TurnFinished,
+    TurnJoined,
     TurnStarted,
 )
 from agent.views import TurnView
@@ -64,6 +65,7 @@ class Transcript(QObject):
         timeline.older_wanted.connect(self._older)
         bridge.message_received.connect(self._received)
         bridge.turn_started.connect(self._started)
+        bridge.turn_joined.connect(self._joined)
         bridge.turn_finished.connect(self._finished)
         bridge.delivery_changed.connect(self._delivered)
         for signal in (
@@ -227,6 +229,7 @@ class Transcript(QObject):
         box.decided.connect(self._decide)
         box.receipt_requested.connect(lambda: self._look_up(box))
         box.undo_requested.connect(lambda: self._take_back(box))
+        box.resend_requested.connect(lambda: tasks.run(self._resend(box), "resend"))
         return box
 
     # --- as it happens ------------------------------------------------------------------------------------------------
@@ -258,6 +261,10 @@ class Transcript(QObject):
         if self._concerns(event.conversation_id) and (box := self._find(inbox_id=event.inbox_id)):
             box.start(event.turn_id)
             self.running_changed.emit(True)
+
+    def _joined(self, event: TurnJoined) -> None:
+        if self._concerns(event.conversation_id) and (box := self._find(inbox_id=event.inbox_id)):
+            box.join()
 
     def _happened(self, event: TurnEvent) -> None:
         if self._loading or conversation_of(event) != self.conversation:
@@ -300,6 +307,12 @@ class Transcript(QObject):
         choices: dict[str, ApprovalChoice] = {"allow": "allow", "conversation": "conversation", "always": "always"}
         chosen = choices.get(choice, "deny")
         await self._service.resolve_approval(approval_id, chosen, "desktop")
+
+    async def _resend(self, box: TurnBox) -> None:
+        try:
+            await self._service.resend_turn(box.turn_id or 0)
+        except TrayClawError as error:
+            box.show_undo_problem(f"{error} {error.hint}")
 
     # --- what was done ------------------------------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ from desktop.chat.reasoning import Reasoning
 from desktop.chat.receipt_panel import ReceiptPanel
 from desktop.chat.tool_card import ToolCard
 from desktop.chat.working import Working
-from desktop.widgets import identify
+from desktop.widgets import TextLabel, identify
 
 State = TurnStatus | Literal["waiting", "running"]
 GAP = 12  # px between the parts of a turn
@@ -37,6 +37,7 @@ class TurnBox(QWidget):
     decided = Signal(str, str)
     receipt_requested = Signal()
     undo_requested = Signal()
+    resend_requested = Signal()
 
     def __init__(
         self,
@@ -194,6 +195,13 @@ class TurnBox(QWidget):
         acted = any(row["kind"] not in ("read", "fetch") and row["state"] != "denied" for row in event.effects)
         self._end(event.status, event.failure, event.seconds, event.usage, event.cost_usd, event.model, acted=acted)
 
+    def join(self) -> None:
+        """The turn that runs above answers this message as well."""
+        self.state = "answered"
+        self.set_waiting(False)
+        note = TextLabel(self.tr("Answered together with the message before."), "faint", object_name="joinedNote")
+        self._column.addWidget(note)
+
     def set_delivery(self, state: str) -> None:
         """How far the answer got on its way to a messenger."""
         if self.ending is not None:
@@ -275,6 +283,7 @@ class TurnBox(QWidget):
         self.ending = Ending(status, seconds, usage, cost_usd, model, self.answer_text, acted=acted, undone=undone)
         self.ending.receipt_requested.connect(self._toggle_receipt)
         self.ending.undo_requested.connect(self.undo_requested)
+        self.ending.resend_requested.connect(self.resend_requested)
         self._column.addWidget(self.ending)
 
     def _add(self, widget: QWidget) -> None:

@@ -27,6 +27,7 @@ from desktop.chat.header import Header
 from desktop.chat.markdown.parser import prepare
 from desktop.chat.model_menu import ModelMenu
 from desktop.chat.notes import Note
+from desktop.chat.options_menu import OptionsMenu
 from desktop.chat.timeline import Timeline
 from desktop.chat.transcript import Transcript
 from desktop.state import AppState
@@ -96,6 +97,7 @@ class ChatWindow(QWidget):
         self.composer.restore(self._drafts.pop(conversation, Draft()))
         self.list.show_current(conversation)
         self.header.show_title(self.tr("New conversation") if conversation is None else "")
+        self.header.options.setVisible(conversation is not None)
         self._show_page()
         self._show_model()
         if conversation is not None:
@@ -133,6 +135,7 @@ class ChatWindow(QWidget):
         self.list.removed.connect(self._removed)
         self.list.read.connect(self._listed)
         self.header.model_menu_requested.connect(self._open_model_menu)
+        self.header.options_requested.connect(self._open_options)
         self.welcome.example_chosen.connect(lambda text: self._send(text, ()))
         self.problem.action_triggered.connect(lambda: self.show_conversation(self.conversation))
         self.composer.sent.connect(self._send)
@@ -196,6 +199,7 @@ class ChatWindow(QWidget):
         if self.conversation is None:
             self.transcript.adopt(number)
             self.list.show_current(number)
+            self.header.options.show()
             tasks.run(self._read_conversation(number), "read conversation")
         return number
 
@@ -289,6 +293,20 @@ class ChatWindow(QWidget):
         menu.settings_requested.connect(lambda: self.settings_requested.emit("models"))
         pill = self.header.model
         menu.popup(pill.mapToGlobal(pill.rect().bottomLeft()))
+
+    def _open_options(self) -> None:
+        conversation = self._conversation
+        if conversation is None:
+            return
+        menu = OptionsMenu(conversation, self._service.settings, self)
+        menu.queue_chosen.connect(lambda mode: self._set_modes(queue=mode))
+        menu.safety_chosen.connect(lambda mode: self._set_modes(safety=mode))
+        pill = self.header.options
+        menu.popup(pill.mapToGlobal(pill.rect().bottomLeft()))
+
+    def _set_modes(self, **modes: Any) -> None:
+        if self.conversation is not None:
+            tasks.run(self._told(self._service.set_conversation_modes(self.conversation, **modes)), "set modes")
 
     def _set_model(self, reference: str) -> None:
         if self.conversation is None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
 
 from PySide6.QtGui import QShowEvent
 
@@ -12,6 +13,7 @@ from agent.events import ChannelChanged
 from agent.views import PairingRequest, Person
 from desktop import tasks, theme
 from desktop.settings.channel_row import ChannelRow
+from desktop.settings.deliveries import GroupsCard, UndeliveredCard
 from desktop.settings.keyring import KeyringBanner
 from desktop.settings.page import SettingsPage
 from desktop.settings.times import clock, day
@@ -38,12 +40,21 @@ class ChannelsPage(SettingsPage):
         self.add(self.keyring)
         self.card = Card(object_name="channels", accessible_name=self.tr("Channels"))
         self.pairings = Card(object_name="pairings", accessible_name=self.tr("People who ask to be paired"))
+        self.undelivered_title = TextLabel(self.tr("Answers that did not arrive"), "heading")
+        self.undelivered = UndeliveredCard()
+        self.groups_title = TextLabel(self.tr("Groups in which members are answered"), "heading")
+        self.groups = GroupsCard()
         self.people_title = TextLabel(self.tr("People who may talk to TrayClaw"), "heading")
         self.people = Card(object_name="people", accessible_name=self.tr("People"))
-        for widget in (self.card, self.pairings, self.people_title, self.people):
+        people = (self.people_title, self.people, self.groups_title, self.groups)
+        for widget in (self.undelivered_title, self.undelivered, self.card, self.pairings, *people):
             self.add(widget)
-        for widget in (self.pairings, self.people_title, self.people):
+        for widget in (self.undelivered_title, self.undelivered, self.pairings, *people):
             widget.hide()
+        self.undelivered.resend.connect(lambda number: tasks.run(self._done(service.resend(number))))
+        self.undelivered.drop.connect(lambda number: tasks.run(self._done(service.give_up_delivery(number))))
+        self.groups.left.connect(lambda channel, group: tasks.run(self._done(service.disable_group(channel, group))))
+        bridge.delivery_changed.connect(self._something_changed)
         bridge.channel_changed.connect(self._channel_changed)
         bridge.pairing_asked.connect(self._something_changed)
         bridge.pairing_resolved.connect(self._something_changed)
@@ -77,12 +88,24 @@ class ChannelsPage(SettingsPage):
             await self.keyring.place()
             try:
                 asked, people = await self.service.pairing_requests(), await self.service.people()
+                undelivered, groups = await self.service.undelivered(), await self.service.groups()
             except TrayClawError as error:
                 self.show_problem(error)
                 return
             self._show_channels()
             self._show_pairings(asked)
             self._show_people(people)
+            self.undelivered_title.setVisible(bool(undelivered))
+            self.undelivered.show_rows(undelivered)
+            self.groups_title.setVisible(bool(groups))
+            self.groups.show_rows(groups, {health.name: health.label for health in self.service.channels()})
+
+    async def _done(self, work: Coroutine[Any, Any, object]) -> None:
+        try:
+            await work
+        except TrayClawError as error:
+            self.show_problem(error)
+        self.entered()
 
     def _show_channels(self) -> None:
         for health in self.service.channels():

@@ -114,21 +114,23 @@ async def test_collected_messages_are_answered_together(
     assert [view.status for view in await service.timeline(conversation)] == ["answered"] * 4
 
 
-async def test_a_flood_is_answered_together_whatever_the_mode(
-    service: AgentService, model: ModelServer, heard: Heard
+@pytest.mark.parametrize(("sender", "asked"), [("7", 2), ("owner", 9)])
+async def test_a_flood_of_others_is_answered_together_whatever_the_mode(
+    service: AgentService, model: ModelServer, heard: Heard, sender: str, asked: int
 ) -> None:
     go_on = asyncio.Event()
-    model.script = [Reply("One.", before=go_on), Reply("All of it.")]
+    model.script = [Reply("One.", before=go_on), *[Reply("More.")] * 8]
     conversation = await service.new_conversation()
-    await written(service, conversation, "message 0")
+    await written(service, conversation, "message 0", sender)
     await model.wait_for_chats()
     for number in range(1, 9):
-        await written(service, conversation, f"message {number}")
+        await written(service, conversation, f"message {number}", sender)
     go_on.set()
-    await heard.wait(TurnFinished, 2)
-    await until(lambda: service.busy_conversations() == ())
-    assert len(model.chats) == 2
-    assert "message 8" in said(model.chats[1])[-1]
+    await heard.wait(TurnFinished, asked)
+    await until(lambda: service._lanes.active() == ())
+    assert len(model.chats) == asked
+    assert "message 8" in said(model.chats[-1])[-1]
+    assert len(heard.of(TurnJoined)) == 9 - asked
 
 
 async def test_an_interrupting_message_ends_what_is_worked_on(
