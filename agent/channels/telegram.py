@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from agent.channels.channel import Delivered, Draft, Mark, Needs, Outbound, Receive, ReportHealth
+from agent.channels.open_drafts import OpenDrafts
 from agent.channels.telegram_bot import TelegramBot
 from agent.channels.telegram_draft import TelegramDraft, send_rest
 from agent.channels.telegram_inbound import Said, album_of, fetched, from_update
@@ -70,6 +71,7 @@ class TelegramChannel:
         self._settings = settings
         self._needs = needs
         self._bot: TelegramBot | None = None
+        self._drafts = OpenDrafts(needs.notes)
         self._partly_sent: dict[tuple[int, str], list[str]] = {}
 
     async def run(self, receive: Receive, report: ReportHealth) -> None:
@@ -78,6 +80,7 @@ class TelegramChannel:
         bot = await self._connect()
         try:
             await bot.begin_polling(COMMANDS)
+            await self._drafts.sweep(bot.delete)
             self._bot = bot
             report("ready", bot.address)
             await self._poll(bot, receive, report)
@@ -97,7 +100,7 @@ class TelegramChannel:
 
     def draft(self, chat_id: str) -> Draft:
         """See `Channel`."""
-        return TelegramDraft(self._connected, chat_id)
+        return TelegramDraft(self._connected, chat_id, self._drafts)
 
     async def mark(self, chat_id: str, transport_id: str, mark: Mark) -> None:
         """See `Channel`."""

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from agent.channels.channel import Delivered, Outbound
+from agent.channels.open_drafts import OpenDrafts
 from agent.channels.telegram_bot import TelegramBot
 from agent.channels.telegram_text import Piece, fits_caption, message_pieces, preview, with_note
 from agent.errors import ChannelError
@@ -23,9 +24,10 @@ _LONGEST_SECONDS = 3600.0
 class TelegramDraft:
     """Implements `agent.channels.channel.Draft`. `bot` gives the connection, or raises ChannelError (network)."""
 
-    def __init__(self, bot: Callable[[], TelegramBot], chat_id: str) -> None:
+    def __init__(self, bot: Callable[[], TelegramBot], chat_id: str, book: OpenDrafts) -> None:
         self._bot = bot
         self._chat_id = chat_id
+        self._book = book
         self._text = ""
         self._shown = Piece("", "")
         self._message_id: str | None = None
@@ -54,7 +56,9 @@ class TelegramDraft:
             except ChannelError as error:
                 if error.kind != "not_found":
                     raise
+                await self._book.closed(self._message_id)
                 self._message_id = None
+            await self._book.closed(self._message_id)
         await send_rest(bot, message, parts, self._sent)
         return Delivered(tuple(self._sent))
 
@@ -66,6 +70,8 @@ class TelegramDraft:
                 await self._bot().delete(self._chat_id, self._message_id)
             except ChannelError:
                 return  # it stays in the chat as far as it got
+            finally:
+                await self._book.closed(self._message_id)
             self._message_id = None
 
     async def _close(self) -> None:
@@ -105,6 +111,7 @@ class TelegramDraft:
     async def _show(self, piece: Piece) -> None:
         if self._message_id is None:
             self._message_id = await self._bot().send(self._chat_id, piece)
+            await self._book.opened(self._chat_id, self._message_id)
         else:
             await self._bot().edit(self._chat_id, self._message_id, piece)
         self._shown = piece

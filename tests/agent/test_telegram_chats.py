@@ -240,3 +240,18 @@ async def test_the_menu_of_commands_is_set_once(tmp_path: Path, api: TelegramApi
         async with connected(tmp_path, api):
             assert [(one["command"], one["description"]) for one in api.commands] == list(COMMANDS)
     assert len([one for one in api.calls if one.method == "setMyCommands"]) == 1
+
+
+async def test_a_draft_that_a_crash_left_is_taken_away(tmp_path: Path, api: TelegramApi) -> None:
+    async with connected(tmp_path, api) as kit:
+        channel = await kit.ready()
+        cut, finished = channel.draft(str(OWNER)), channel.draft(str(GROUP))
+        cut.update("The beginning of an answer that")
+        finished.update("Another answer that comes to its end")
+        await api.wait_for_reply(OWNER)
+        await api.wait_for_reply(GROUP)
+        await finished.finish(Outbound(1, str(GROUP), "Another answer."))
+    assert [one.text for one in api.replies(OWNER)] == ["The beginning of an answer that"], "as a crash leaves it"
+    async with connected(tmp_path, api):
+        assert api.replies(OWNER) == []
+        assert [one.text for one in api.replies(GROUP)] == ["Another answer."]
