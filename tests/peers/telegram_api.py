@@ -402,7 +402,9 @@ class TelegramApi:
             fault = self._next_fault(name.lower())
             if isinstance(fault, ApiError):
                 raise fault
-            if fault is None:
+            if isinstance(fault, Stalled):
+                await asyncio.sleep(fault.seconds)
+            if fault is None or isinstance(fault, Stalled):
                 result = await handler(self, parameters)
             else:
                 if isinstance(fault, LostAfter):

@@ -56,7 +56,14 @@ class LostAfter:
     """The call takes effect and the connection breaks before the answer: the client cannot know."""
 
 
-Fault = ApiError | LostBefore | LostAfter
+@dataclass(frozen=True)
+class Stalled:
+    """The answer takes so many seconds longer."""
+
+    seconds: float
+
+
+Fault = ApiError | LostBefore | LostAfter | Stalled
 
 
 @dataclass(frozen=True)
