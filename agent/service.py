@@ -12,7 +12,7 @@ from sqlite3 import Connection
 from typing import Any, Literal
 
 from agent import logs
-from agent.channels.channel import Inbound
+from agent.channels.channel import Inbound, Role
 from agent.channels.connectors import CHANNEL_NAMES, Connectors
 from agent.core.asking import ChatQuestions
 from agent.core.budget import Budget
@@ -28,6 +28,7 @@ from agent.core.record import TurnRecorder
 from agent.core.spending import Spending
 from agent.core.titles import Titles
 from agent.core.turn import TurnRunner
+from agent.core.voices import Voices
 from agent.core.watch import FileWatch
 from agent.errors import UsageError
 from agent.events import (
@@ -174,10 +175,11 @@ class AgentService:
             database,
             self.secrets,
             lambda: self._settings,
-            self._intake.accept,
+            self._take_in,
             self.events,
             lambda: self.workspace().root,
         )
+        self._voices = Voices(self._router.directory, budget, lambda: self._settings)
         self._questions = ChatQuestions(database, self._approvals, self._owners, self._connectors.deliver)
         self.events.subscribe(self._heard)
         self._watch = FileWatch(file.path, self.reload_settings)
@@ -661,6 +663,9 @@ class AgentService:
             self._keep(self._questions.announce(event))
         if self._settings.model.titles and isinstance(event, TurnFinished) and event.status == "answered":
             self._keep(self._titles.give(event))
+
+    async def _take_in(self, inbound: Inbound, role: Role) -> int | None:
+        return await self._intake.accept(await self._voices.hear(inbound), role)
 
     async def _drop(self, item: Any) -> None:
         await self._intake.drop(item)

@@ -144,6 +144,12 @@ class TurnSettings(Section):
     """What a model is shown of one tool result at most."""
 
 
+class AudioSettings(Section):
+    transcribe: str = ""
+    """`provider/model` that turns voice messages into text, "groq/whisper-large-v3-turbo" for example; empty: they are
+    only stored."""
+
+
 class ToolsSettings(Section):
     workspace: str = ""
     """Folder that tools work in; empty for the default (~/TrayClaw)."""
@@ -205,6 +211,7 @@ class Settings(Section):
     safety: SafetySettings = SafetySettings()
     turn: TurnSettings = TurnSettings()
     tools: ToolsSettings = ToolsSettings()
+    audio: AudioSettings = AudioSettings()
     web: WebSettings = WebSettings()
     mcp: Mapping[str, McpServerSettings] = Field(default_factory=dict)
     undo: UndoSettings = UndoSettings()

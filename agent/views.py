@@ -168,7 +168,7 @@ class UsageRow:
     seconds: float
 
 
-Purpose = Literal["chat", "title", "compaction"]
+Purpose = Literal["chat", "title", "compaction", "transcription"]
 """What a call of a model was made for."""
 Period = Literal["day", "month"]
 

@@ -18,6 +18,7 @@ from agent.providers.http import Timeouts, is_loopback
 from agent.providers.local_probe import find_local
 from agent.providers.starter_catalog import calls_tools
 from agent.providers.types import ModelInfo, Provider
+from agent.providers.wire import Wire
 from agent.views import ProviderView, Purpose
 
 if TYPE_CHECKING:
@@ -81,6 +82,30 @@ class Directory:
             raise _no_address(name, spec.note)
         return Resolved(name, model, self._provider(spec), spec.local)
 
+    def audio(self, reference: str) -> tuple[Resolved, Wire]:
+        """A model that hears, and the way to its provider, to be closed after use. Raises `UsageError`."""
+        target = self.resolve(reference)
+        spec = self._spec(target.provider_name)
+        if spec.protocol not in ("chat-completions", "responses"):
+            raise UsageError(
+                f"{spec.label} has no audio endpoint that is known here.",
+                title="Voice messages cannot be heard",
+                hint="Set audio.transcribe to a model of OpenAI, Groq, Mistral or a server of your own.",
+            )
+        wire = Wire(
+            spec.base_url,
+            lambda: self._key(spec),
+            name=spec.name,
+            label=spec.label,
+            key_url=spec.key_url,
+            needs_key=spec.needs_key,
+            key_header=spec.key_header,
+            headers=spec.headers,
+            query=spec.query,
+            network=self._settings().network,
+        )
+        return target, wire
+
     def check_reference(self, reference: str) -> str:
         """The reference in its full form, `provider/model` or "starter". Raises `UsageError`."""
         name, model = self._parse(reference)
@@ -96,6 +121,8 @@ class Directory:
                 return model.titles
             case "compaction":
                 return model.background or own or model.default
+            case "transcription":
+                return self._settings().audio.transcribe
 
     def _parse(self, reference: str) -> tuple[str, str]:
         aliases = self._settings().model.aliases

@@ -71,6 +71,11 @@ class Wire:
         response = await self._request("POST", path, headers, body, query)
         return Answer(response, self.failures, self._timeouts.silence)
 
+    async def post_raw(self, path: str, body: bytes, content_type: str) -> httpx.Response:
+        """Send something that is no JSON; the answer's body is unread. Raises `ProviderError`."""
+        headers = {"content-type": content_type, "accept": "application/json", **await self._auth(self._key_header)}
+        return await self._request("POST", path, headers, body, None)
+
     async def get(self, path: str, *, query: Mapping[str, str] | None = None, key_header: str = "") -> Any:
         """A JSON document. Raises `ProviderError`."""
         headers = {"accept": "application/json", **await self._auth(key_header or self._key_header)}

@@ -31,6 +31,7 @@ from tests.peers.telegram_chats import (
     Fault,
     LostAfter,
     RateLimit,
+    Stalled,
     User,
     bad_request,
     entities_in,
