@@ -25,6 +25,7 @@ from agent.safety.approvals import ApprovalDesk
 from agent.safety.sandbox.choose import Fences
 from agent.safety.workspace import Workspace
 from agent.settings import Settings
+from agent.skills.library import Skills
 from agent.storage.inbox import Waiting
 from agent.tools.toolbox import CallScope, Toolbox
 
@@ -47,6 +48,7 @@ class TurnRunner:
     grants: Grants
     fences: Fences
     ledger: Ledger
+    skills: Skills
     scrub: Callable[[str], str]
     publish: Callable[[Event], None]
 
@@ -91,8 +93,9 @@ class TurnRunner:
     async def _think_and_act(self, turn: Turn) -> None:
         """Ask the model, run the tools it wants, show it the results, until it answers."""
         scope = await self._scope(turn)
+        sections = (await self.skills.prompt(turn.item.sender_role, turn.taint),)
         for _ in range(self.settings().turn.max_steps):
-            completion = await self._ask(turn)
+            completion = await self._ask(turn, sections)
             turn.added.append(completion.message())
             turn.answer = completion.text or turn.answer
             turn.partial.clear()
@@ -108,11 +111,11 @@ class TurnRunner:
             f"The task was not done after {steps} steps.", hint='Write "go on", or raise turn.max_steps.'
         )
 
-    async def _ask(self, turn: Turn) -> Completion:
+    async def _ask(self, turn: Turn, sections: tuple[str, ...]) -> Completion:
         """One call of the model; every piece is published as it comes."""
         target = self.router.resolve(turn.model)
         tools = self.toolbox.specs() if target.provider.supports_tools else ()
-        prompt = self.prompt.message(self.workspace().root, tools=bool(tools))
+        prompt = self.prompt.message(self.workspace().root, tools=bool(tools), sections=sections)
         history = await self.recorder.transcripts.get(turn.item.conversation_id, self.settings().model.history_messages)
         notes = self.recorder.transcripts.notes(turn.item.conversation_id)
         request = context.request(target.model, prompt, (*notes, *history, *turn.added), tools)

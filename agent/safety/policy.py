@@ -75,7 +75,9 @@ def decide(call: ProposedCall, context: PolicyContext) -> Decision:
     | run any other program                          | ask            | ask      | ask        | ask    | deny   |
     | read the web                                   | ask            | allow (2)| allow (2)  | (2)    | (3)    |
     | send to people                                 | ask            | ask      | ask        | ask    | deny   |
-    | use an outside tool or an unknown skill        | ask            | ask      | ask        | ask    | deny   |
+    | use an outside tool, a new or changed skill    | ask            | ask      | ask        | ask    | deny   |
+    | use a skill as the person accepted it          | allow          | allow    | allow      | allow  | deny   |
+    | use a skill that came along and runs nothing   | allow          | allow    | allow      | allow  | allow  |
     | start a subagent (its own calls are decided)   | ask            | allow    | allow      | allow  | deny   |
     | ask the person                                 | allow          | allow    | allow      | allow  | allow  |
 
@@ -124,6 +126,8 @@ def _why_ask(effect: Effect, context: PolicyContext) -> str:
         case "send":
             return f"what is sent to {_listed(effect.recipients)} cannot be taken back"
         case "use":
+            if effect.vouched == "shipped" or (effect.vouched == "person" and context.role != "member"):
+                return ""
             return "nobody but its maker knows what it does"
         case "execute":
             return _why_ask_program(effect, context)
