@@ -20,7 +20,7 @@ _DEEPEST = 12
 _MOST_WORDS = 32
 _MOST_CHARS = 1024
 """Of a description, as the specification says; a longer one is cut."""
-_BLOCK = re.compile(r"\s*---[ \t]*\n(.*?)(?:^|\n)---[ \t]*(?:\n|\Z)", re.DOTALL)
+_BLOCK = re.compile(r"\s*---[ \t]*\n((?:[^\n]*\n)*?)---[ \t]*(?:\n|\Z)")
 _LINE = re.compile(r"^([A-Za-z][\w-]*):[ \t]+(.+)$", re.MULTILINE)
 _MAKERS = ("trayclaw", "openclaw", "nanobot", "clawdbot")
 
