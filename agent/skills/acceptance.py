@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
@@ -72,6 +71,8 @@ def difference(skill: Skill, contents: Mapping[str, bytes], accepted: str) -> st
 
 
 def _changed(path: str, before: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> str:
+    import difflib
+
     old, new = _lines(before), _lines(now)
     runs = now is not None and now.get("runs") and not (before or {}).get("runs")
     notes = ["now it can be run"] if runs else []

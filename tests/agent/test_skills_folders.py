@@ -1,4 +1,4 @@
-"""Skills as they lie in folders: front matter as people write it and as attackers do, what is hashed, what is read once."""
+"""Skills as they lie in folders: front matter as people write it and as attackers do; what is hashed and read once."""
 
 from __future__ import annotations
 
@@ -51,7 +51,8 @@ METADATA = [
     'metadata: \'{"nanobot":{"os":["darwin","linux"],"requires":{"bins":["no-such-program"]},"always":true}}\'',
     'metadata:\n  {\n    "openclaw":\n      {\n        "os": ["darwin", "linux",],\n        "requires": { "bins": '
     '["no-such-program"], },\n        "always": true,\n      },\n  }',
-    "metadata:\n  clawdbot:\n    os: [darwin, linux]\n    always: true\n    requires:\n      bins:\n        - no-such-program",
+    "metadata:\n  clawdbot:\n    os: [darwin, linux]\n    always: true\n    requires:\n      bins:\n"
+    "        - no-such-program",
 ]
 
 
@@ -63,14 +64,13 @@ def test_what_openclaw_and_nanobot_add(metadata: str) -> None:
 
 @pytest.mark.parametrize(
     "metadata",
-    ["metadata: text", "metadata: '{bad'", "metadata:", "metadata: [1]", "metadata: {openclaw: 1}"]
-    + [
-        "metadata: {openclaw: {requires: null, os: {}}}",
-        "metadata: {openclaw: {requires: {bins: 5, env: [1, '', x]}}}",
+    [
+        *("text", "'{bad'", "", "[1]", "{openclaw: 1}", "{openclaw: {requires: null, os: {}}}"),
+        "{openclaw: {requires: {bins: 5, env: [1, '', x]}}}",
     ],
 )
 def test_metadata_of_another_shape_is_no_reason_to_refuse(metadata: str) -> None:
-    head = parse(f"---\ndescription: y\n{metadata}\n---\n")
+    head = parse(f"---\ndescription: y\nmetadata: {metadata}\n---\n")
     assert head.programs == () and head.systems == () and not head.always
 
 
