@@ -95,6 +95,8 @@ def _fields(block: str) -> Mapping[str, Any]:
         found = yaml.safe_load(block)
     except SkillError:
         raise
+    except yaml.reader.ReaderError as error:
+        raise SkillError("its front matter holds control characters") from error
     except (yaml.YAMLError, ValueError, OverflowError) as error:  # ValueError: a date that does not exist
         lines = _LINE.findall(block)
         if any(name == "description" for name, _ in lines) and len({name for name, _ in lines}) == len(lines):

@@ -98,6 +98,7 @@ WRONG = [
     ("---\nname: x\ndescription: ''\n---\n", "no description"),
     ("---\nname: x\ndescription: [a, b]\n---\n", "no description"),
     ("---\n---\n", "no list of fields"),
+    ("---\ndescription: x\x1b[2J\n---\n", "control characters"),
     ("---\n- a\n- b\n---\n", "no list of fields"),
     ("---\nname: [x\n---\n", r"not valid YAML \(line \d"),
     ("---\nwhen: 2026-99-99\n---\n", "not valid YAML"),
