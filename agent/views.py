@@ -303,7 +303,8 @@ SkillState = Literal["built in", "accepted", "new", "changed", "unusable"]
 
 @dataclass(frozen=True, slots=True)
 class SkillView:
-    """A skill in a list. `lacks` names what it needs and is not here, `problem` what is wrong with its files."""
+    """A skill in a list. `lacks` names what it needs and is not here, `problem` what is wrong with its files, `shown`
+    its folder as tools name it. `shipped`: it lies with the program and not in the workspace."""
 
     name: str
     description: str
@@ -312,6 +313,7 @@ class SkillView:
     problem: str
     folder: Path
     shown: str
+    shipped: bool
 
 
 @dataclass(frozen=True, slots=True)

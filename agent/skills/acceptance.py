@@ -18,7 +18,7 @@ _KEPT_FILE = 64_000
 _KEPT = 512_000
 """Characters of text that are kept with an acceptance, of one file and of all: larger ones are compared by hash."""
 _MOST_LINES = 3_000
-_ACCEPTS = "Who allows it accepts it as it is now: it is followed without asking until one of these files changes."
+_ACCEPTS = "To allow it is to accept it as it is now: it is followed without asking until one of its files changes."
 
 
 def content(skill: Skill, contents: Mapping[str, bytes]) -> str:

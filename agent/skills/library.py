@@ -134,6 +134,7 @@ class Skills:
                     skill.problem,
                     skill.folder,
                     skill.shown,
+                    skill.shipped,
                 )
                 for skill in skills
             ]

@@ -65,7 +65,7 @@ async def test_a_new_skill_asks_with_all_of_its_text_and_then_no_more(desk: Skil
     assert (asked.title, asked.tool, asked.undoable) == ("Accept a new skill?", "use_skill", False)
     for part in ("Write them down.", "scripts/note.sh, can be run", "echo noted", "logo.png: 6 bytes that are no text"):
         assert part in asked.action
-    assert "accepts it as it is now" in asked.action and "3 files" in asked.action
+    assert "accept it as it is now" in asked.action and "3 files" in asked.action
     assert result.ok and "Write them down." in result.text and "description:" not in result.text
     assert "Run `skills/notes/scripts/note.sh`." in result.text, "its own folder is named as tools name it"
     assert "scripts/note.sh (21 bytes)" in result.text and "untrusted" not in result.text
@@ -328,7 +328,7 @@ async def test_accepting_and_withdrawing_by_hand(desk: SkillDesk) -> None:
     seen = await desk.skills.show("notes")
     await desk.skills.accept_named("notes", seen.digest)
     assert (await desk.call("use_skill", name="notes")).ok and desk.questions == []
-    assert "accepts it as it is now" not in (await desk.skills.show("notes")).text
+    assert "accept it as it is now" not in (await desk.skills.show("notes")).text
     await desk.skills.withdraw("notes")
     await desk.call("use_skill", name="notes")
     assert [one.title for one in desk.questions] == ["Accept a new skill?"]
