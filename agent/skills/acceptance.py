@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from agent.safety.effects import one_line, visible
 from agent.skills.folder import SkillFile
+from agent.skills.shipped import SHIPPED
 from agent.skills.skill import Skill
-from agent.tools.clip import clip
 
-SHOWN_CHARS = 40_000
-"""What a question shows at most; it says how much it leaves out."""
-_KEPT_FILE = 64_000
+SHOWN_CHARS = 60_000
+"""What a question shows of a skill besides its SKILL.md, which is always shown whole; it names what it leaves out."""
+_KEPT_FILE = 100_000
 _KEPT = 512_000
 """Characters of text that are kept with an acceptance, of one file and of all: larger ones are compared by hash."""
-_MOST_LINES = 3_000
+_MOST_LINES = 5_000
 _ACCEPTS = "To allow it is to accept it as it is now: it is followed without asking until one of its files changes."
 
 
@@ -35,25 +35,17 @@ def content(skill: Skill, contents: Mapping[str, bytes]) -> str:
         if text is not None and len(text) <= min(_KEPT_FILE, room):
             room -= len(text)
             entry["text"] = text
+        elif text is not None:
+            entry["long"] = True
         kept[file.path] = entry
     return json.dumps(kept)
 
 
 def whole(skill: Skill, contents: Mapping[str, bytes], *, asks: bool = True) -> str:
     """All of a skill for people, nothing in it hidden; `asks` for their acceptance, or only shows it."""
-    parts = ["\n".join(_facts(skill)) + (f"\n{_ACCEPTS}" if asks else "")]
-    for file in _first_things_first(skill.files):
-        name = visible(file.path)
-        if file.target:
-            parts.append(f"── {name}: a link to {visible(file.target)}, which is not followed ──")
-            continue
-        text = _text(contents[file.path])
-        how = ", can be run" if file.runs else ""
-        if text is None:
-            parts.append(f"── {name}: {file.size:,} bytes that are no text{how} ──")
-        else:
-            parts.append(f"── {name}{how} ──\n{visible(text.rstrip())}")
-    return clip("\n\n".join(parts), SHOWN_CHARS)
+    introduction = "\n".join([*_facts(skill), *([_ACCEPTS] if asks else [])])
+    files = _first_things_first(skill.files)
+    return _fitted(introduction, ((file.path, file.size, _shown(file, contents)) for file in files))
 
 
 def difference(skill: Skill, contents: Mapping[str, bytes], accepted: str) -> str:
@@ -65,12 +57,46 @@ def difference(skill: Skill, contents: Mapping[str, bytes], accepted: str) -> st
     now: dict[str, Any] = json.loads(content(skill, contents))
     paths = sorted({*before, *now}, key=lambda path: (path != "SKILL.md", path))
     changed = [path for path in paths if _what(before.get(path)) != _what(now.get(path))]
-    parts = (_changed(visible(path), before.get(path), now.get(path)) for path in changed)
-    introduction = "\n".join([*_facts(skill), _ACCEPTS])
-    return clip("\n\n".join([introduction, *parts]), SHOWN_CHARS)
+    files = {file.path: file for file in skill.files}
+
+    def parts() -> Iterator[tuple[str, int, str]]:
+        for path in changed:
+            file, old, new = files.get(path), before.get(path), now.get(path)
+            text = _changed(visible(path), old, new)
+            if text is None and file is not None:
+                text = "Changed, and too long to compare, so all of it:\n" + _shown(file, contents)
+            yield path, file.size if file else 0, text or f"── {visible(path)}: removed ──"
+
+    return _fitted("\n".join([*_facts(skill), _ACCEPTS]), parts())
 
 
-def _changed(path: str, before: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> str:
+def _fitted(introduction: str, parts: Iterable[tuple[str, int, str]]) -> str:
+    """SKILL.md always, other files while there is room; of the rest it says that it is not shown."""
+    shown, room = [introduction], SHOWN_CHARS
+    for path, size, text in parts:
+        if path == "SKILL.md":
+            shown.append(text)
+        elif len(text) <= room:
+            room -= len(text)
+            shown.append(text)
+        else:
+            shown.append(f"── {visible(path)}: {size:,} bytes, not shown here; see the folder ──")
+    return "\n\n".join(shown)
+
+
+def _shown(file: SkillFile, contents: Mapping[str, bytes]) -> str:
+    name = visible(file.path)
+    if file.target:
+        return f"── {name}: a link to {visible(file.target)}, which is not followed ──"
+    text = _text(contents[file.path])
+    how = ", can be run" if file.runs else ""
+    if text is None:
+        return f"── {name}: {file.size:,} bytes that are no text{how} ──"
+    return f"── {name}{how} ──\n{visible(text.rstrip())}"
+
+
+def _changed(path: str, before: Mapping[str, Any] | None, now: Mapping[str, Any] | None) -> str | None:
+    """The difference of one file; None where there is a text that is too long for one."""
     import difflib
 
     old, new = _lines(before), _lines(now)
@@ -79,7 +105,9 @@ def _changed(path: str, before: Mapping[str, Any] | None, now: Mapping[str, Any]
     if "target" in (now or {}):
         notes.append(f"now a link to {visible((now or {})['target'])}, which is not followed")
     if old is None or new is None or len(old) + len(new) > _MOST_LINES:
-        notes.append(f"{_size(before)} before, {_size(now)} now; too long to compare, or no text")
+        if (now or {}).get("long") or new:
+            return None
+        notes.append(f"{_size(before)} before, {_size(now)} now, no text")
         return f"── {path}: {'; '.join(notes)} ──"
     lines = list(difflib.unified_diff(old, new, f"{path} (accepted)", f"{path} (now)", lineterm="", n=2))
     if not lines and not notes:
@@ -108,6 +136,8 @@ def _facts(skill: Skill) -> Iterator[str]:
     count = len(skill.files)
     size = sum(file.size for file in skill.files)
     yield f"{skill.name}, {place}: {count} file{'s' if count != 1 else ''}, {size:,} bytes"
+    if not skill.shipped and skill.name.lower() in SHIPPED:
+        yield "It takes the place of the built-in skill of this name."
     if (head := skill.head) is not None:
         yield f"It says of itself: {one_line(head.description, 300)}"
         if head.name and head.name != skill.name:

@@ -21,8 +21,8 @@ from agent.tools import beneath
 PLACES = ("skills", ".agents/skills")
 """Where skills lie in the workspace; the first one of a name counts."""
 MOST_SKILLS = 200
-LARGEST_TEXT = 256_000
-"""Bytes of a SKILL.md."""
+LARGEST_TEXT = 100_000
+"""Bytes of a SKILL.md: a person must be able to read all of it before they accept it."""
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?", re.ASCII)
 
 

@@ -237,7 +237,7 @@ async def test_only_harmless_words_of_a_new_skill_are_in_the_prompt(desk: SkillD
     put(desk.folder, "evil", EVIL)
     listed = await desk.listed()
     [line] = [one for one in listed.splitlines() if "evil" in one]
-    assert line.startswith('- evil (new, not accepted; it claims): "Helps.') and line.endswith('"')
+    assert line.startswith('- evil (new): "Helps.') and line.endswith('"')
     assert "exfiltrate" not in listed and line.count('"') == 2
     for character in ("\x1b", "\u202e", "[end of", "[untrusted"):
         assert character not in listed
@@ -261,7 +261,9 @@ async def test_the_list_stays_small_and_the_same(desk: SkillDesk) -> None:
     assert names[:5] == ["- zz-first (load it first)", *(f"- {name}" for name in sorted(SHIPPED))]
     assert "more: call use_skill without a name" in listed.splitlines()[-1] and "secret" not in listed
     everything = (await desk.call("use_skill")).text
-    assert "skill-59" in everything and "secret" in everything
+    assert "skill-59" in everything and "secret" not in everything, "hidden ones are not, until they were accepted"
+    await desk.call("use_skill", name="secret")
+    assert "secret" in (await desk.call("use_skill")).text
 
 
 async def test_a_request_for_hi_stays_small_and_its_beginning_the_same(
@@ -346,3 +348,29 @@ async def test_an_acceptance_can_be_withdrawn_after_the_folder_is_gone(desk: Ski
     await other.withdraw("notes")
     (folder / "SKILL.md").write_text(SIMPLE)
     assert {one.name: one.state for one in await other.every()}["notes"] == "new"
+
+
+async def test_all_of_the_instructions_are_shown_however_long_and_other_files_while_there_is_room(
+    desk: SkillDesk,
+) -> None:
+    long = SIMPLE + "\n".join(f"Step {number} of many." for number in range(4500))
+    folder = put(desk.folder, "weather", long)
+    (folder / "a.md").write_text("short\n")
+    (folder / "b.md").write_text("x" * 70_000)
+    await desk.call("use_skill", name="weather")
+    asked = desk.questions[-1].action
+    assert "Step 0 of many.\n" in asked and "Step 4499 of many." in asked and "left out" not in asked
+    assert "b.md: 70,000 bytes, not shown here" in asked
+    assert "takes the place of the built-in skill" in asked
+    (folder / "SKILL.md").write_text(long.replace("Step 7 of", "Stop 7 of"))
+    (folder / "a.md").write_text("longer\n")
+    await desk.call("use_skill", name="weather")
+    asked = desk.questions[-1].action
+    assert "too long to compare, so all of it" in asked and "Stop 7 of many.\n" in asked
+    assert "-short\n+longer" in asked and "b.md" not in asked
+
+
+async def test_another_name_in_its_text_is_shown_so_that_it_cannot_be_mistaken(desk: SkillDesk) -> None:
+    put(desk.folder, "notes", SIMPLE.replace("name: notes", "name: g\u0456thub"))
+    await desk.call("use_skill", name="notes")
+    assert r"It calls itself 'g\u0456thub'." in desk.questions[0].action

@@ -266,8 +266,8 @@ def test_what_is_too_large_or_no_file_is_refused(tmp_path: Path, monkeypatch: py
         file.truncate(20_000_001)
     assert "20,000,000 bytes" in only(tmp_path).problem
     (folder / "big").unlink()
-    (folder / "SKILL.md").write_text(SIMPLE + "x" * 256_000)
-    assert "256,000" in only(tmp_path).problem
+    (folder / "SKILL.md").write_text(SIMPLE + "x" * 100_000)
+    assert "100,000" in only(tmp_path).problem
     (folder / "SKILL.md").write_bytes(b"---\ndescription: \xff\n---\n")
     assert "not UTF-8" in only(tmp_path).problem
     (folder / "SKILL.md").write_text(SIMPLE)
