@@ -18,35 +18,25 @@ class Shipped:
 
 SHIPPED: Mapping[str, Shipped] = {
     "github": Shipped(
-        "fd9897a3ded843796ab489d396bc57ec7474c044ee3c99cdfb5a67824d1595c0",
+        "70c1ed3c1209dc3836847cf0a8835ddf20b0be6f31316235753a28b64bd739c1",
         FrontMatter(
-            name="github",
-            description="Read public GitHub repositories (issues, pull requests, CI, files); prepare changes.",
-            license="MIT",
+            name="github", description="Read public GitHub repositories, issues and CI; prepare changes.", license="MIT"
         ),
     ),
     "skill-creator": Shipped(
-        "442ef5318d40522936a9ce199c2eb1b7cd297951477e2803788e43c77de90c7e",
-        FrontMatter(
-            name="skill-creator",
-            description="Write, improve or bring in a skill, so that a kind of task is done the same way every time.",
-            license="MIT",
-        ),
+        "42789e9c020576a68fe0aa29eda9a50b57091ba92bc99a66c3d74746582dd1c2",
+        FrontMatter(name="skill-creator", description="Write, improve or bring in a skill.", license="MIT"),
     ),
     "summarize": Shipped(
-        "88582045ef15d93d92e82e460f31e15e4a95ffdf18bd9890b5fdb92e5c346101",
+        "791b690b41de4f038fcc6ac2f338f4e350d954209b62d998cf3aeb57216104c8",
         FrontMatter(
-            name="summarize",
-            description="Summarise long texts completely - web pages, PDF and Office documents, files, folders.",
-            license="MIT",
+            name="summarize", description="Summarise long pages, documents and folders completely.", license="MIT"
         ),
     ),
     "weather": Shipped(
-        "d5d95612d361ec9a36b7f39bfad5284046d9874d26185b0a5cfe328197a245b2",
+        "56f7e7d4218d2c93d62ab154a427cbdeb3d617668a30429fb7bf737d2f1624f5",
         FrontMatter(
-            name="weather",
-            description="Current weather and forecasts for any place, without an account.",
-            license="MIT",
+            name="weather", description="Weather and forecasts for any place, without an account.", license="MIT"
         ),
     ),
 }

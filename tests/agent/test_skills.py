@@ -174,7 +174,7 @@ async def test_members_of_a_group_get_what_came_along_and_nothing_else(tmp_path:
     assert "Open-Meteo" in (await member.call("use_skill", name="weather")).text
     assert not (await member.call("use_skill", name="notes")).ok
     listed = (await member.call("use_skill")).text
-    assert "- weather: Current weather" in listed and "notes" not in listed
+    assert "- weather: Weather and" in listed and "notes" not in listed
     assert "notes" not in await member.listed("member") and member.questions == []
 
 
@@ -281,7 +281,8 @@ async def test_a_request_for_hi_stays_small_and_its_beginning_the_same(
     prompts = [chat.messages[0]["content"] for chat in model.chats]
     assert prompts[0] == prompts[1] != prompts[2] and "- notes (new" in prompts[2]
     assert "- weather:" in prompts[0] and "- weather:" in prompts[2]
-    assert len(model.chats[0].body) <= 8_000 and len(model.chats[2].body) <= 9_000
+    sizes = [len(chat.body) for chat in model.chats]
+    assert sizes[0] <= 8_000 and sizes[2] - sizes[1] <= 400, sizes
 
 
 async def test_from_the_wish_to_the_answer(
