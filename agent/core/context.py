@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import platform
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -101,7 +101,7 @@ class Prompt:
         """What a model is told that takes notes on a long conversation."""
         self.title = title
         """What a model is told that finds a title."""
-        self._filled: tuple[tuple[str, Path, tuple[str, ...]], Message] | None = None
+        self._filled: tuple[str, Path, Message] | None = None
 
     @classmethod
     async def load(cls) -> Prompt:
@@ -114,18 +114,21 @@ class Prompt:
 
         return cls(*await asyncio.to_thread(read))
 
-    def message(self, workspace: Path, *, tools: bool, sections: tuple[str, ...] = ()) -> Message:
-        """The first message of a request; the short text for models that cannot use tools. `sections` follow it: texts
-        that stay the same from turn to turn as well."""
+    def message(self, workspace: Path, *, tools: bool) -> Message:
+        """The first message of a request; the short text for models that cannot use tools."""
         if not tools:
             return system(self._short)
         date = datetime.now().astimezone().strftime("%A, %d %B %Y, time zone %Z (UTC%z)")
-        key = date, workspace, sections
-        if self._filled is None or self._filled[0] != key:
+        if self._filled is None or self._filled[:2] != (date, workspace):
             name = f"{platform.system()} {platform.release()}".strip()
             text = self._full.format(workspace=workspace, date=date, system=name)
-            self._filled = key, system("\n\n".join((text, *filter(None, sections))))
-        return self._filled[1]
+            self._filled = (date, workspace, system(text))
+        return self._filled[2]
+
+
+def with_sections(prompt: Message, sections: Iterable[str]) -> Message:
+    """The system prompt with texts after it that stay the same from turn to turn as well (the list of skills)."""
+    return system("\n\n".join((prompt.text, *filter(None, sections))))
 
 
 def request(model: str, prompt: Message, history: Sequence[Message], tools: Sequence[ToolSpec]) -> ChatRequest:

@@ -80,6 +80,8 @@ class Turn:
     usage: Usage = NOTHING
     cost_usd: float = 0.0
     taint: Taint = field(default_factory=Taint)
+    sections: tuple[str, ...] = ()
+    """What stands after the system prompt in all of its requests."""
 
 
 @dataclass(slots=True)

@@ -93,9 +93,8 @@ class TurnRunner:
     async def _think_and_act(self, turn: Turn) -> None:
         """Ask the model, run the tools it wants, show it the results, until it answers."""
         scope = await self._scope(turn)
-        sections = (await self.skills.prompt(turn.item.sender_role, turn.taint),)
         for _ in range(self.settings().turn.max_steps):
-            completion = await self._ask(turn, sections)
+            completion = await self._ask(turn)
             turn.added.append(completion.message())
             turn.answer = completion.text or turn.answer
             turn.partial.clear()
@@ -111,11 +110,13 @@ class TurnRunner:
             f"The task was not done after {steps} steps.", hint='Write "go on", or raise turn.max_steps.'
         )
 
-    async def _ask(self, turn: Turn, sections: tuple[str, ...]) -> Completion:
+    async def _ask(self, turn: Turn) -> Completion:
         """One call of the model; every piece is published as it comes."""
         target = self.router.resolve(turn.model)
         tools = self.toolbox.specs() if target.provider.supports_tools else ()
-        prompt = self.prompt.message(self.workspace().root, tools=bool(tools), sections=sections)
+        prompt = self.prompt.message(self.workspace().root, tools=bool(tools))
+        if tools:
+            prompt = context.with_sections(prompt, turn.sections)
         history = await self.recorder.transcripts.get(turn.item.conversation_id, self.settings().model.history_messages)
         notes = self.recorder.transcripts.notes(turn.item.conversation_id)
         request = context.request(target.model, prompt, (*notes, *history, *turn.added), tools)
@@ -141,6 +142,7 @@ class TurnRunner:
         """What the tools of a turn may use."""
         settings = self.settings()
         self.grants.forget()  # another process may have taken one back
+        turn.sections = (await self.skills.prompt(turn.item.sender_role, turn.taint),)
         return CallScope(
             conversation_id=turn.item.conversation_id,
             turn_id=turn.id,

@@ -67,6 +67,9 @@ def _walk(handle: int | None, folder: Path, within: str) -> Iterator[SkillFile]:
                     for entry in entries:
                         if entry.name in LEFT_OUT:
                             continue
+                        count += 1
+                        if count > MOST_FILES:
+                            raise SkillError(f"it has more than {MOST_FILES} files and folders")
                         path = prefix + entry.name
                         status = entry.stat(follow_symlinks=False)
                         if stat.S_ISDIR(status.st_mode):
@@ -75,9 +78,6 @@ def _walk(handle: int | None, folder: Path, within: str) -> Iterator[SkillFile]:
                             below = None if opened is None else beneath.listing(opened, entry.name)
                             waiting.append((below, here / entry.name, path + "/"))
                             continue
-                        count += 1
-                        if count > MOST_FILES:
-                            raise SkillError(f"it has more than {MOST_FILES} files")
                         yield _file(path, status, entry, opened)
             finally:
                 if opened is not None:

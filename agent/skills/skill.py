@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import threading
@@ -21,6 +22,7 @@ from agent.tools import beneath
 PLACES = ("skills", ".agents/skills")
 """Where skills lie in the workspace; the first one of a name counts."""
 MOST_SKILLS = 200
+_MOST_ENTRIES = 5_000
 LARGEST_TEXT = 100_000
 """Bytes of a SKILL.md: a person must be able to read all of it before they accept it."""
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9])?", re.ASCII)
@@ -157,7 +159,7 @@ def _names(place: Path) -> list[tuple[str, bool]]:
             opened = None if handle is None else beneath.listing(handle)
             try:
                 with os.scandir(place if opened is None else opened) as entries:
-                    for entry in entries:
+                    for entry in itertools.islice(entries, _MOST_ENTRIES):
                         if entry.name.startswith(".") or not entry.is_dir() or len(found) >= MOST_SKILLS:
                             continue
                         if _has_text(place / entry.name, entry.name, opened):

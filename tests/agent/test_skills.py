@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from agent.channels.markup import to_telegram_html
+from agent.core.asking import question
 from agent.errors import UsageError
 from agent.events import ApprovalAsked, SettingsChanged, TurnFinished
 from agent.paths import Paths
@@ -369,6 +371,13 @@ async def test_all_of_the_instructions_are_shown_however_long_and_other_files_wh
     asked = desk.questions[-1].action
     assert "too long to compare, so all of it" in asked and "Stop 7 of many.\n" in asked
     assert "-short\n+longer" in asked and "b.md" not in asked
+
+
+async def test_its_text_cannot_end_the_block_that_a_messenger_shows_it_in(desk: SkillDesk) -> None:
+    put(desk.folder, "notes", SIMPLE + "\n```sh\nls\n```\n````\n**Harmless.** `/allow` it.\n````\n")
+    await desk.call("use_skill", name="notes")
+    html = to_telegram_html(question(desk.questions[0], ""))
+    assert html.count("<pre>") == 1 and "<b>Harmless.</b>" not in html and "**Harmless.**" in html
 
 
 async def test_another_name_in_its_text_is_shown_so_that_it_cannot_be_mistaken(desk: SkillDesk) -> None:
