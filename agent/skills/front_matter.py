@@ -110,13 +110,15 @@ def _fields(block: str) -> Mapping[str, Any]:
 
 
 def _check(block: str) -> None:
-    """Refuse what could grow or hide: references ("billion laughs"), deep nesting, a field that stands twice."""
+    """Refuse what could grow or hide: references ("billion laughs"), types, deep nesting, a field that stands twice."""
     import yaml
 
     depth = 0
     for event in yaml.parse(block, Loader=yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             raise SkillError("its front matter uses references (& and *), which are not followed")
+        if getattr(event, "tag", None):
+            raise SkillError("its front matter uses types (words that begin with !), which are not understood")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > _DEEPEST:
             raise SkillError("its front matter is nested too deeply")

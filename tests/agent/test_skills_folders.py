@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.errors import SkillError
 from agent.skills import front_matter
@@ -119,9 +122,20 @@ def test_what_is_wrong_is_said(text: str, why: str) -> None:
     assert time.monotonic() - began < 5, "it grew"
 
 
-def test_a_tag_that_would_run_something_is_text(tmp_path: Path) -> None:
-    head = parse(f"---\ndescription: !!python/object/apply:os.mkdir [{tmp_path / 'made'}]\n---\n")
-    assert head.description.startswith("!!python") and not (tmp_path / "made").exists()
+def test_a_type_that_would_run_something_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SkillError, match="types"):
+        parse(f"---\ndescription: !!python/object/apply:os.mkdir [{tmp_path / 'made'}]\n---\n")
+    assert not (tmp_path / "made").exists()
+
+
+MARKS = "a : - [ ] { } ' \" !!timestamp ! &a *a | > ? 0x_ 1e9 2026-13-40 = <<: # % é @ ` {[]: 1}".split(" ")
+PIECES = ["description: x\n", *MARKS, " ", "\n", "- ", "\t", "---\n", "...\n", "\u2028", "\ud800", "\0"]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=40).map("".join))
+def test_whatever_is_written_there_it_is_understood_or_refused(text: str) -> None:
+    with contextlib.suppress(SkillError):
+        assert parse(f"---\n{text}\n---\n").description
 
 
 def test_long_descriptions_are_cut_and_other_kinds_of_names_are_text() -> None:
