@@ -72,7 +72,7 @@ def parse(text: str) -> FrontMatter:
     needs = needs if isinstance(needs, Mapping) else {}
     return FrontMatter(
         name=_text(fields.get("name"))[:64],
-        description=" ".join(description.split())[:_MOST_CHARS],
+        description=_text(description)[:_MOST_CHARS],
         license=_text(fields.get("license"))[:200],
         compatibility=_text(fields.get("compatibility"))[:500],
         allowed_tools=_words(fields.get("allowed-tools"), split_text=True),
@@ -148,7 +148,9 @@ def _made_for_us(metadata: Any) -> Mapping[str, Any]:
 
 
 def _text(value: Any) -> str:
-    return " ".join(str(value).split()) if isinstance(value, str | int | float) else ""
+    """On one line; halves of characters ("\\ud800"), which cannot be written anywhere, become question marks."""
+    text = " ".join(str(value).split()) if isinstance(value, str | int | float) else ""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _words(value: Any, *, split_text: bool = False) -> tuple[str, ...]:
@@ -156,4 +158,4 @@ def _words(value: Any, *, split_text: bool = False) -> tuple[str, ...]:
         value = value.split() if split_text else [value]
     if not isinstance(value, list):
         return ()
-    return tuple(word.strip()[:100] for word in value if isinstance(word, str) and word.strip())[:_MOST_WORDS]
+    return tuple(_text(word)[:100] for word in value if isinstance(word, str) and word.strip())[:_MOST_WORDS]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from agent.errors import SkillError, ToolError
-from agent.safety.effects import one_line
+from agent.safety.effects import one_line, visible
 from agent.skills import folder as folders
 from agent.skills import front_matter
 from agent.skills.folder import SkillFile
@@ -85,7 +85,7 @@ class Shelf:
 
     def _look(self, root: Path, place: str, name: str, *, is_link: bool) -> Skill:
         path = root.joinpath(*place.split("/"), name)
-        skill = Skill(name, path, f"{place}/{name}")
+        skill = Skill(visible(name), path, f"{place}/{visible(name)}")
         if is_link:
             return _unusable(skill, "its folder is a link; put a copy there instead")
         if not _NAME.fullmatch(name):

@@ -128,14 +128,21 @@ def test_a_type_that_would_run_something_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "made").exists()
 
 
-MARKS = "a : - [ ] { } ' \" !!timestamp ! &a *a | > ? 0x_ 1e9 2026-13-40 = <<: # % é @ ` {[]: 1}".split(" ")
-PIECES = ["description: x\n", *MARKS, " ", "\n", "- ", "\t", "---\n", "...\n", "\u2028", "\ud800", "\0"]
+PIECES = ["description: x\n", *"a:-[]{}'\"|>?=#%é@`! \n\t\u2028\ud800\0", "!!timestamp ", "&a ", "*a", "<<: ", "---\n"]
+PIECES += ["...\n", "- ", "{[]: 1}", "0x_", "1e9", "2026-13-40", "metadata: ", r'"\ud800"']
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=40).map("".join))
 def test_whatever_is_written_there_it_is_understood_or_refused(text: str) -> None:
     with contextlib.suppress(SkillError):
-        assert parse(f"---\n{text}\n---\n").description
+        head = parse(f"---\n{text}\n---\n")
+        assert head.description.encode()
+        lacking(head, {"PATH": "/bin"})
+
+
+def test_halves_of_characters_are_not_passed_on() -> None:
+    head = parse('---\ndescription: "a \\ud800 b"\nmetadata: {openclaw: {requires: {bins: ["\\udfff"]}}}\n---\n')
+    assert head.description == "a ? b" and lacking(head, {"PATH": "/bin"}) == ("program ?",)
 
 
 def test_long_descriptions_are_cut_and_other_kinds_of_names_are_text() -> None:
@@ -181,10 +188,11 @@ def test_both_places_and_those_that_came_along(tmp_path: Path) -> None:
     assert set(found) == {*SHIPPED, "notes", "other"} and found["github"].genuine
 
 
-@pytest.mark.parametrize("name", ["g\u0456thub", "Ｗeather", "a b", "-x", "x" * 65, "caf\u00e9", "a\u202eb"])
+@pytest.mark.parametrize("name", ["g\u0456thub", "Ｗeather", "a b", "-x", "x" * 65, "caf\u00e9", "a\u202eb", "\udcff"])
 def test_names_that_could_be_mistaken_are_not_usable(tmp_path: Path, name: str) -> None:
     put(tmp_path, name)
     assert "may hold the letters" in only(tmp_path).problem
+    assert only(tmp_path).name.isprintable() and only(tmp_path).name.encode()
 
 
 @pytest.mark.parametrize("name", ["notes", "Notes_2", "baidu-search-1.1.3"])
