@@ -68,7 +68,7 @@ def _instructions(loaded: Loaded, room: int) -> str:
     if others or not skill.shipped:
         lines.append(f"Its folder is {place}; paths in it are relative to that.")
     if others:
-        named = (f"{visible(one.path)} ({one.size:,} bytes)" if not one.target else one.path for one in others)
+        named = (visible(one.path) + ("" if one.target else f" ({one.size:,} bytes)") for one in others)
         lines.append(f"Files beside it: {', '.join(list(named)[:MOST_NAMED])}")
         if len(others) > MOST_NAMED:
             lines.append(f"(and {len(others) - MOST_NAMED} more; see list_dir)")

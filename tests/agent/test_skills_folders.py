@@ -190,7 +190,10 @@ def test_both_places_and_those_that_came_along(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["g\u0456thub", "Ｗeather", "a b", "-x", "x" * 65, "caf\u00e9", "a\u202eb", "\udcff"])
 def test_names_that_could_be_mistaken_are_not_usable(tmp_path: Path, name: str) -> None:
-    put(tmp_path, name)
+    try:
+        put(tmp_path, name)
+    except (OSError, UnicodeEncodeError):
+        pytest.skip("this file system has no such names")
     assert "may hold the letters" in only(tmp_path).problem
     assert only(tmp_path).name.isprintable() and only(tmp_path).name.encode()
 
