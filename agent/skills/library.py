@@ -70,9 +70,11 @@ class Skills:
         skills = await self._refresh()
         named = await asyncio.to_thread(self._usable, skills, role)
         named = [skill for skill in named if skill.head is not None and not skill.head.hidden]
-        for skill in named:
-            if self.state(skill) in ("new", "changed"):
-                taint.mention(f"the description of the skill {skill.name}, which nobody accepted")
+        claiming = [skill.name for skill in named if self.state(skill) in ("new", "changed")]
+        if len(claiming) == 1:
+            taint.mention(f"the description of the skill {claiming[0]}, which nobody accepted")
+        elif claiming:
+            taint.mention(f"the descriptions of {len(claiming)} skills that nobody accepted")
         return _listing(named, self.state)
 
     def usable(self, root: Path, role: str) -> list[Skill]:

@@ -263,6 +263,7 @@ async def test_the_list_stays_small_and_the_same(desk: SkillDesk) -> None:
     assert names[:5] == ["- zz-first (load it first)", *(f"- {name}" for name in sorted(SHIPPED))]
     assert "more: call use_skill without a name" in listed.splitlines()[-1] and "secret" not in listed
     everything = (await desk.call("use_skill")).text
+    assert desk.scope.taint.background[0] == "the descriptions of 60 skills that nobody accepted"
     assert "skill-59" in everything and "secret" not in everything, "hidden ones are not, until they were accepted"
     await desk.call("use_skill", name="secret")
     assert "secret" in (await desk.call("use_skill")).text
