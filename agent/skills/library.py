@@ -10,7 +10,7 @@ from pathlib import Path
 from agent.errors import SkillError, ToolError, UsageError
 from agent.events import Event, SettingsChanged
 from agent.safety.effects import Vouched, one_line
-from agent.safety.quoting import without_roles
+from agent.safety.quoting import harmless
 from agent.safety.taint import Taint
 from agent.safety.workspace import Workspace
 from agent.skills import acceptance
@@ -252,7 +252,7 @@ def _size(lines: list[str]) -> int:
 
 
 def _line(skill: Skill, state: SkillState, most: int) -> str:
-    words = without_roles(one_line(skill.description, most))
+    words = harmless(one_line(skill.description, most))
     if state in ("built in", "accepted"):
         first = " (load it first)" if skill.head is not None and skill.head.always else ""
         return f"- {skill.name}{first}: {words}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from dataclasses import replace
 
 from agent.errors import ToolError
 from agent.safety.effects import Effect, visible
@@ -23,22 +24,20 @@ def skill_tools(skills: Skills) -> tuple[Tool, ...]:
 
     def describe(context: ToolContext, name: str = "") -> Effect:
         if not name.strip():
-            return Effect("use", "List the skills", vouched="shipped")
+            return Effect("follow", "List the skills", vouched="shipped")
         loaded = skills.load(context.workspace.root, name, context.sender_role)
         skill = loaded.skill
-        effect = Effect("use", f"Use the skill {skill.name}", digest=skill.digest, vouched=loaded.vouched)
+        effect = Effect("follow", f"Use the skill {skill.name}", digest=skill.digest, vouched=loaded.vouched)
         if loaded.vouched:
             return effect
         changed = loaded.accepted is not None
-        return Effect(
-            "use",
-            effect.summary,
-            digest=skill.digest,
+        return replace(
+            effect,
             title="Accept the changes of a skill?" if changed else "Accept a new skill?",
             action=loaded.question,
         )
 
-    @tool("use", describe)
+    @tool("follow", describe)
     async def use_skill(context: ToolContext, name: str = "") -> Outcome:
         """Get the instructions of a skill.
 

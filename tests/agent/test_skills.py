@@ -321,6 +321,9 @@ async def test_from_the_wish_to_the_answer(
     assert [one.state for one in await service.skills.every() if one.name == "notes"] == ["changed"]
     receipt = await service.receipt((await service.turns())[0].id)
     assert receipt.denied == ("Use the skill notes",)
+    assert not any(view.acted for view in await service.timeline(await service.local_conversation("test")))
+    with pytest.raises(UsageError):
+        await service.undo()  # a skill only speaks: there is nothing to take back
 
 
 # --- by hand --------------------------------------------------------------------------------------------------------
