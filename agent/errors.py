@@ -16,6 +16,7 @@ TrayClawError
 ├── ToolError                a tool failed; its short text goes to the model
 │   ├── ToolArgumentsError   the arguments do not fit the tool's schema
 │   ├── EditError            an edit cannot be applied unambiguously
+│   ├── SkillError           a skill's folder cannot be used as it is
 │   └── SandboxError         a program cannot be fenced in and was not started
 ├── DownloadError            a model file cannot be downloaded                             exit 4
 ├── BlockedAddressError      an address that no tool may reach
@@ -208,6 +209,13 @@ class EditError(ToolError):
     """An edit cannot be applied: nothing to replace, or more than one place."""
 
     kind = "edit"
+
+
+class SkillError(ToolError):
+    """A skill's folder cannot be used as it is; the message completes "the skill cannot be used: ..."."""
+
+    kind = "skill"
+    title = "This skill cannot be used"
 
 
 class SandboxError(ToolError):

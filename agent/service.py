@@ -59,12 +59,14 @@ from agent.safety.sandbox.choose import Fences, prove
 from agent.safety.web_client import WebClient
 from agent.safety.workspace import Workspace
 from agent.settings import QueueMode, SafetyMode, Settings, SettingsFile
+from agent.skills.library import Skills
 from agent.storage import approvals as approval_rows
 from agent.storage import conversations, effects, inbox, messages, outbox, turns
 from agent.storage.conversations import LOCAL
 from agent.storage.database import Database
 from agent.storage.instance import Instance
 from agent.tools.builtin import built_in_toolbox
+from agent.tools.skills import skill_tools
 from agent.tools.web import web_tools
 from agent.views import (
     ChannelHealth,
@@ -120,6 +122,7 @@ class AgentService:
         self._grants = Grants(database, publish)
         self._fences = Fences()
         self._web = WebClient(lambda: self._settings.network)
+        self.skills = Skills(database, self.workspace, publish)
         ledger = Ledger(paths.data / "undo", lambda: self._settings.undo)
         self._history = History(database, ledger, lambda: self.workspace().root, self.busy_conversations)
         self._transcripts = Transcripts(database)
@@ -133,7 +136,9 @@ class AgentService:
         runner = TurnRunner(
             recorder=self._recorder,
             router=self._router,
-            toolbox=built_in_toolbox(web_tools(lambda: self._settings, self._search_key, self._web)),
+            toolbox=built_in_toolbox(
+                (*web_tools(lambda: self._settings, self._search_key, self._web), *skill_tools(self.skills))
+            ),
             approvals=self._approvals,
             budget=budget,
             compactor=Compactor(
@@ -150,6 +155,7 @@ class AgentService:
             grants=self._grants,
             fences=self._fences,
             ledger=ledger,
+            skills=self.skills,
             scrub=self.secrets.redactor.scrub_known,
             publish=publish,
         )

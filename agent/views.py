@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from agent.events import ChannelState, Failure, TurnStatus
@@ -322,3 +323,33 @@ class SandboxView:
     name: str
     detail: str
     proof: tuple[tuple[str, bool], ...] = ()
+
+
+SkillState = Literal["built in", "accepted", "new", "changed", "unusable"]
+"""Came along; accepted by a person as it is; never accepted; changed since it was; cannot be used as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class SkillView:
+    """A skill in a list. `lacks` names what it needs and is not here, `problem` what is wrong with its files, `shown`
+    its folder as tools name it. `shipped`: it lies with the program and not in the workspace."""
+
+    name: str
+    description: str
+    state: SkillState
+    lacks: tuple[str, ...]
+    problem: str
+    folder: Path
+    shown: str
+    shipped: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SkillText:
+    """What a person reads before they accept a skill: all of it, or what changed since they did. `digest` stands for
+    exactly this."""
+
+    name: str
+    state: SkillState
+    text: str
+    digest: str

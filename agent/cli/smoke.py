@@ -63,6 +63,7 @@ def run(as_json: bool) -> int:
 
 def _probes() -> Iterator[tuple[str, Callable[[], str]]]:
     yield "resources", _resources
+    yield "skills", _skills
     yield "sqlite", _sqlite
     yield "ca-certificates", _ca_certificates
     yield "timezones", _timezones
@@ -101,6 +102,16 @@ def _resources() -> str:
 
 def _has_folders(folder: object) -> bool:
     return isinstance(folder, Path) and any(entry.is_dir() for entry in folder.iterdir())
+
+
+def _skills() -> str:
+    from agent.skills.shipped import SHIPPED
+    from agent.skills.skill import read, shipped_skills
+
+    genuine = [skill.name for skill, _ in map(read, shipped_skills()) if skill.genuine and not skill.problem]
+    if missing := sorted(set(SHIPPED) - set(genuine)):
+        raise SmokeError(f"not as they were written down in this copy: {', '.join(missing)}")
+    return ", ".join(genuine)
 
 
 def _sqlite() -> str:

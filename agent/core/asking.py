@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from sqlite3 import Connection
@@ -120,7 +121,7 @@ def buttons(approval: Approval) -> tuple[Button, ...]:
 
 def question(approval: Approval, asker: str) -> str:
     """All of it in Markdown: what, why, what was read before, what can be answered."""
-    lines = [f"**{approval.title}**" + (f" ({asker} asks)" if asker else ""), f"```\n{approval.action}\n```"]
+    lines = [f"**{approval.title}**" + (f" ({asker} asks)" if asker else ""), _fenced(approval.action)]
     if approval.reason:
         lines.append(f"Asked because {approval.reason.rstrip('.')}.")
     if approval.sources:
@@ -132,3 +133,9 @@ def question(approval: Approval, asker: str) -> str:
     if approval.always:
         lines.append(f"`/allow {code(approval)} always` permits: {approval.always}.")
     return "\n\n".join(lines)
+
+
+def _fenced(text: str) -> str:
+    """As a block of code that the text itself cannot end."""
+    fence = "`" * max([3, *(len(ticks) + 1 for ticks in re.findall("`+", text))])
+    return f"{fence}\n{text}\n{fence}"

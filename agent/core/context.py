@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import platform
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -124,6 +124,11 @@ class Prompt:
             text = self._full.format(workspace=workspace, date=date, system=name)
             self._filled = (date, workspace, system(text))
         return self._filled[2]
+
+
+def with_sections(prompt: Message, sections: Iterable[str]) -> Message:
+    """The system prompt with texts after it that stay the same from turn to turn as well (the list of skills)."""
+    return system("\n\n".join((prompt.text, *filter(None, sections))))
 
 
 def request(model: str, prompt: Message, history: Sequence[Message], tools: Sequence[ToolSpec]) -> ChatRequest:

@@ -95,6 +95,8 @@ class Turn:
     """The conversation's own safety mode; empty: as the settings say."""
     joined: list[Waiting] = field(default_factory=list)
     """Other messages of the same person that this turn answers as well."""
+    sections: tuple[str, ...] = ()
+    """What stands after the system prompt in all of its requests."""
 
 
 @dataclass(slots=True)

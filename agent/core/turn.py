@@ -26,6 +26,7 @@ from agent.safety.approvals import ApprovalDesk
 from agent.safety.sandbox.choose import Fences
 from agent.safety.workspace import Workspace
 from agent.settings import Settings
+from agent.skills.library import Skills
 from agent.storage.inbox import Waiting
 from agent.tools.toolbox import CallScope, Toolbox
 
@@ -48,6 +49,7 @@ class TurnRunner:
     grants: Grants
     fences: Fences
     ledger: Ledger
+    skills: Skills
     scrub: Callable[[str], str]
     publish: Callable[[Event], None]
     waiting: Lanes | None = None
@@ -129,6 +131,8 @@ class TurnRunner:
         target = self.router.resolve(turn.model)
         tools = self.toolbox.specs() if target.provider.supports_tools else ()
         prompt = self.prompt.message(self.workspace().root, tools=bool(tools))
+        if tools:
+            prompt = context.with_sections(prompt, turn.sections)
         history = await self.recorder.transcripts.get(turn.item.conversation_id, self.settings().model.history_messages)
         notes = self.recorder.transcripts.notes(turn.item.conversation_id)
         request = context.request(target.model, prompt, (*notes, *history, *turn.added), tools)
@@ -154,6 +158,7 @@ class TurnRunner:
         """What the tools of a turn may use."""
         settings = self.settings()
         self.grants.forget()  # another process may have taken one back
+        turn.sections = (await self.skills.prompt(turn.item.sender_role, turn.taint),)
         return CallScope(
             conversation_id=turn.item.conversation_id,
             turn_id=turn.id,

@@ -12,9 +12,12 @@ from agent.safety.workspace import Place
 _HIDING = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 """Unicode categories of control, format, surrogate, private, unassigned and separator characters."""
 
-EffectKind = Literal["read", "write", "execute", "fetch", "send", "delegate", "ask", "use"]
+EffectKind = Literal["read", "write", "execute", "fetch", "send", "delegate", "ask", "use", "follow"]
 """Look at files, change files, run a program, read from the web, send to people, start a subagent, ask the person,
-use an outside tool (MCP) whose effect nobody knows."""
+use an outside tool (MCP) whose effect nobody knows, follow the instructions of a skill."""
+
+Vouched = Literal["", "person", "shipped"]
+"""Who vouches for what is followed: nobody, the person who accepted it as it is, or TrayClaw because it came along."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,8 @@ class Effect:
     where one is started, `network` that it wants to leave the fence that way. `hosts` are those it connects to,
     `addresses` the URLs as the model wrote them (none where it has no say in them), `recipients` the people or chats it
     sends to. `digest` is the hash of content that counts although it is not in the arguments (a script that would run).
-    `always` is the rule that "always" would store, where it is not made of the rest.
+    `always` is the rule that "always" would store, where it is not made of the rest. `vouched` says who vouches for
+    what is followed.
     """
 
     kind: EffectKind | str
@@ -42,6 +46,7 @@ class Effect:
     recipients: tuple[str, ...] = ()
     digest: str = ""
     always: Rule | None = None
+    vouched: Vouched = ""
 
 
 def visible(text: str) -> str:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Outcome = Literal["allow", "ask", "deny"]
 Sender = Literal["owner", "paired", "member", "job"]
 
-_KINDS = ("read", "write", "execute", "fetch", "send", "delegate", "ask", "use")
+_KINDS = ("read", "write", "execute", "fetch", "send", "delegate", "ask", "use", "follow")
 _TOUCHES_FILES = ("read", "write")
 
 
@@ -75,7 +75,10 @@ def decide(call: ProposedCall, context: PolicyContext) -> Decision:
     | run any other program                          | ask            | ask      | ask        | ask    | deny   |
     | read the web                                   | ask            | allow (2)| allow (2)  | (2)    | (3)    |
     | send to people                                 | ask            | ask      | ask        | ask    | deny   |
-    | use an outside tool or an unknown skill        | ask            | ask      | ask        | ask    | deny   |
+    | use an outside tool                            | ask            | ask      | ask        | ask    | deny   |
+    | follow a new or changed skill                  | ask            | ask      | ask        | ask    | deny   |
+    | follow a skill as the person accepted it       | allow          | allow    | allow      | allow  | deny   |
+    | follow one that came along and runs nothing    | allow          | allow    | allow      | allow  | allow  |
     | start a subagent (its own calls are decided)   | ask            | allow    | allow      | allow  | deny   |
     | ask the person                                 | allow          | allow    | allow      | allow  | allow  |
 
@@ -125,6 +128,10 @@ def _why_ask(effect: Effect, context: PolicyContext) -> str:
             return f"what is sent to {_listed(effect.recipients)} cannot be taken back"
         case "use":
             return "nobody but its maker knows what it does"
+        case "follow":
+            if effect.vouched == "shipped" or (effect.vouched == "person" and context.role != "member"):
+                return ""
+            return "it tells TrayClaw what to do, and you have not accepted it as it is now"
         case "execute":
             return _why_ask_program(effect, context)
         case _:

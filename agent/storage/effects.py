@@ -54,7 +54,9 @@ def of_turn(db: sqlite3.Connection, turn_id: int) -> list[Mapping[str, Any]]:
 def happened(db: sqlite3.Connection, turn_id: int) -> list[str]:
     """Summaries of what a turn did or may have done to the world; reading does not count."""
     rows = db.execute(
-        "SELECT summary FROM effects WHERE turn_id = ? AND kind != 'read' AND state != 'denied' ORDER BY id", (turn_id,)
+        "SELECT summary FROM effects WHERE turn_id = ? AND kind NOT IN ('read', 'follow') AND state != 'denied'"
+        " ORDER BY id",
+        (turn_id,),
     )
     return [row["summary"] for row in rows]
 

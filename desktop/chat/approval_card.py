@@ -40,7 +40,9 @@ class ApprovalCard(QFrame):
         inside.addWidget(self.action)
         self.why = TextLabel(self._reasons(), "secondary", wrap=True, object_name="approvalWhy")
         self.outcome = TextLabel("", "strong", wrap=True, object_name="approvalOutcome")
-        self.allow = Button(self.tr("Allow once"), "primary", object_name="approvalAllow")
+        self._once = approval.tool != "use_skill"  # a skill that was allowed is accepted, until it changes
+        words = self.tr("Allow once") if self._once else self.tr("Accept")
+        self.allow = Button(words, "primary", object_name="approvalAllow")
         self.session = Button(self.tr("In this conversation"), object_name="approvalSession")
         self.always = Button(self.tr("Always"), object_name="approvalAlways")
         self.deny = Button(self.tr("Deny"), object_name="approvalDeny")
@@ -150,7 +152,7 @@ class ApprovalCard(QFrame):
             words = {
                 "always": self.tr("✓ Allowed always, {where}"),
                 "conversation": self.tr("✓ Allowed in this conversation, {where}"),
-            }.get(choice, self.tr("✓ Allowed once, {where}"))
+            }.get(choice, self.tr("✓ Allowed once, {where}") if self._once else self.tr("✓ Accepted, {where}"))
             return words.format(where=self._where(place))
         if place == "timeout":
             return self.tr("✗ Denied: nobody answered in time")

@@ -43,6 +43,7 @@ class SettingsWindow(QWidget):
         self.side.add("models", self.tr("Models"))
         self.side.add("channels", self.tr("Channels"))
         self.side.add("safety", self.tr("Safety"))
+        self.side.add("skills", self.tr("Skills"))
         self.side.add("usage", self.tr("Usage & limits"))
         self.side.add("general", self.tr("General"))
         self.side.add("about", self.tr("About"), footer=True)
@@ -51,7 +52,7 @@ class SettingsWindow(QWidget):
         self.setFocus()  # Tab leads to the pages; nothing is outlined before somebody uses the keyboard
 
     def show_page(self, key: str) -> None:
-        """Go to "models", "channels", "safety", "usage", "general" or "about"."""
+        """Go to "models", "channels", "safety", "skills", "usage", "general" or "about"."""
         self.side.select(key)
         self._show(key)
 
@@ -79,12 +80,14 @@ def _makers() -> dict[str, Callable[[AgentService, Bridge], SettingsPage]]:
     from desktop.settings.general import GeneralPage
     from desktop.settings.models import ModelsPage
     from desktop.settings.safety import SafetyPage
+    from desktop.settings.skills import SkillsPage
     from desktop.settings.usage import UsagePage
 
     return {
         "models": ModelsPage,
         "channels": ChannelsPage,
         "safety": SafetyPage,
+        "skills": SkillsPage,
         "usage": UsagePage,
         "general": GeneralPage,
         "about": AboutPage,

@@ -76,6 +76,7 @@ def test_programs_ask_because_there_is_no_sandbox():
 WEB = Effect("fetch", "Read it", hosts=("example.com",), addresses=("https://example.com/a",))
 MAIL = Effect("send", "Send it", recipients=("Anna",))
 TOOL = Effect("use", "Use it")
+SKILL = Effect("follow", "Follow it")
 FENCED = Effect("execute", "Run ls", (INSIDE,), ("bash", "-c", "git status"))
 OPEN = Place(Path("/srv/shared/a.txt"), "/srv/shared/a.txt", inside=False, access="write")
 READABLE = Place(Path("/srv/docs/a.txt"), "/srv/docs/a.txt", inside=False, access="read")
@@ -98,6 +99,11 @@ MORE = [
     (WEB, TAINTED, "ask", "ask", "ask", "ask", "deny", "ask"),
     (MAIL, CLEAN, "ask", "ask", "ask", "ask", "deny", "ask"),
     (TOOL, CLEAN, "ask", "ask", "ask", "ask", "deny", "ask"),
+    (replace(TOOL, vouched="shipped"), CLEAN, "ask", "ask", "ask", "ask", "deny", "ask"),
+    (SKILL, CLEAN, "ask", "ask", "ask", "ask", "deny", "ask"),
+    (replace(SKILL, vouched="somebody"), CLEAN, "ask", "ask", "ask", "ask", "deny", "ask"),
+    (replace(SKILL, vouched="person"), TAINTED, "allow", "allow", "allow", "allow", "deny", "allow"),
+    (replace(SKILL, vouched="shipped"), TAINTED, "allow", "allow", "allow", "allow", "allow", "allow"),
     (Effect("delegate", ""), CLEAN, "ask", "allow", "allow", "allow", "deny", "allow"),
     (Effect("ask", ""), TAINTED, "allow", "allow", "allow", "allow", "allow", "allow"),
     (Effect("fetch", ""), CLEAN, "deny", "deny", "deny", "deny", "deny", "deny"),

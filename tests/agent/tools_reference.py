@@ -10,9 +10,14 @@ from pathlib import Path
 from agent.providers.types import ToolSpec
 from agent.safety import policy, web_client
 from agent.safety.web_client import WebClient
+from agent.safety.workspace import Workspace
 from agent.settings import NetworkSettings, Settings
+from agent.skills import folder, front_matter, library, skill
+from agent.skills.library import Skills
+from agent.storage.database import Database
 from agent.tools import documents, files, reading, searching, textfile, web_search
 from agent.tools.builtin import built_in_toolbox
+from agent.tools.skills import skill_tools
 from agent.tools.toolbox import Toolbox
 from agent.tools.web import web_tools
 
@@ -30,7 +35,8 @@ def toolbox() -> Toolbox:
     async def key(name: str) -> str | None:
         return None
 
-    return built_in_toolbox(web_tools(Settings, key, WebClient(NetworkSettings)))
+    skills = Skills(Database(Path()), lambda: Workspace(Path()), lambda event: None)
+    return built_in_toolbox((*web_tools(Settings, key, WebClient(NetworkSettings)), *skill_tools(skills)))
 
 
 def _tools() -> Iterator[str]:
@@ -56,6 +62,13 @@ def _tools() -> Iterator[str]:
         ),
         ("A question to a search engine", f"{web_search.SECONDS:.0f} seconds"),
         ("A search", f"{searching.SECONDS:.0f} seconds"),
+        ("Skills in one place of the workspace", f"{skill.MOST_SKILLS}"),
+        ("A skill's folder", f"{folder.MOST_FILES} files, {folder.MOST_BYTES:,} bytes"),
+        (
+            "A SKILL.md; its front matter",
+            f"{skill.LARGEST_TEXT:,} bytes; {front_matter.LARGEST:,} characters",
+        ),
+        ("The list of skills in the prompt", f"{library.PROMPT_BYTES} bytes"),
     ):
         yield f"| {what} | {most} |"
     yield from ("", "## What asks", "", *inspect.cleandoc(policy.decide.__doc__ or "").splitlines(), "")

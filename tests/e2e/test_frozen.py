@@ -13,7 +13,7 @@ pytestmark = builds.linux_only
 
 SIZE_LIMIT = 75_000_000
 EXPECTED = {"resources", "sqlite", "ca-certificates", "timezones", "subprocess", "telegram", "discord", "keyring"}
-EXPECTED |= {"qt-platform", "qt-svg", "qt-fonts", "qt-local-socket", "qt-event-loop"}
+EXPECTED |= {"skills", "qt-platform", "qt-svg", "qt-fonts", "qt-local-socket", "qt-event-loop"}
 
 
 @pytest.fixture(scope="module")
