@@ -111,7 +111,8 @@ def code(approval: Approval) -> str:
 def buttons(approval: Approval) -> tuple[Button, ...]:
     """What can be pressed below a question; each says the same as the command in its text."""
     key = code(approval)
-    found = [Button("Allow once", f"/allow {key}", "primary")]
+    accepting = approval.tool == "use_skill"  # allowing it once is accepting it as it is
+    found = [Button("Accept" if accepting else "Allow once", f"/allow {key}", "primary")]
     if approval.session:
         found.append(Button("In this conversation", f"/allow {key} conversation"))
     if approval.always:
