@@ -72,7 +72,7 @@ class TurnNotice:
 
 @dataclass(frozen=True, slots=True)
 class ToolCalled:
-    """The model asked for a tool; nothing has run yet."""
+    """The model asked for a tool; nothing has run yet. `parent` is the call whose subagent asked, empty for none."""
 
     conversation_id: int
     turn_id: int
@@ -80,11 +80,12 @@ class ToolCalled:
     name: str
     arguments: Mapping[str, Any]
     summary: str
+    parent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ToolFinished:
-    """A tool call ended. `seconds` is the run time without the wait for an approval."""
+    """A tool call ended. `seconds` is the run time without the wait for an approval, `parent` as in `ToolCalled`."""
 
     conversation_id: int
     turn_id: int
@@ -93,6 +94,7 @@ class ToolFinished:
     ok: bool
     text: str
     seconds: float
+    parent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,40 @@ class ApprovalResolved:
 
     approval: Approval
     choice: ApprovalChoice
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question of the model to the person whose message it works on. `expires_at` is a Unix time.
+
+    `choices` are answers that it offers; words of one's own are always an answer. `asker` is who may answer besides the
+    owners ("telegram:4242").
+    """
+
+    id: str
+    conversation_id: int
+    turn_id: int
+    call_id: str
+    text: str
+    choices: tuple[str, ...]
+    expires_at: float
+    asker: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionAsked:
+    """The model wants to know something before it goes on."""
+
+    question: Question
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionResolved:
+    """It was answered; without an answer `by` says why: "timeout", "stopped", or "nobody" is there to answer."""
+
+    question: Question
+    answer: str
     by: str
 
 
@@ -245,6 +281,8 @@ Event = (
     | ToolFinished
     | ApprovalAsked
     | ApprovalResolved
+    | QuestionAsked
+    | QuestionResolved
     | TurnFinished
     | ChannelChanged
     | PairingAsked
@@ -260,6 +298,8 @@ def conversation_of(event: Event) -> int | None:
     """The conversation an event belongs to; None for those of the whole agent (channels, settings)."""
     if isinstance(event, ApprovalAsked | ApprovalResolved):
         return event.approval.conversation_id
+    if isinstance(event, QuestionAsked | QuestionResolved):
+        return event.question.conversation_id
     return getattr(event, "conversation_id", None)
 
 

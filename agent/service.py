@@ -24,6 +24,7 @@ from agent.core.history import History
 from agent.core.intake import Intake
 from agent.core.lanes import Lanes
 from agent.core.ledger import Ledger
+from agent.core.questions import QuestionDesk
 from agent.core.record import TurnRecorder
 from agent.core.spending import Spending
 from agent.core.titles import Titles
@@ -37,6 +38,8 @@ from agent.events import (
     ConversationChanged,
     Event,
     EventBus,
+    Question,
+    QuestionAsked,
     SettingsChanged,
     TurnFinished,
     TurnNotice,
@@ -57,9 +60,11 @@ from agent.safety.workspace import Workspace
 from agent.settings import Settings, SettingsFile
 from agent.storage import approvals as approval_rows
 from agent.storage import conversations, effects, inbox, messages, turns
+from agent.storage import questions as question_rows
 from agent.storage.conversations import LOCAL
 from agent.storage.database import Database
 from agent.storage.instance import Instance
+from agent.tools.ask_user import ask_tool
 from agent.tools.builtin import built_in_toolbox
 from agent.tools.web import web_tools
 from agent.views import (
@@ -111,6 +116,9 @@ class AgentService:
         self._approvals = ApprovalDesk(
             publish, lambda: self._settings.safety.approval_seconds, self._note_question, self._note_decision
         )
+        self._wanted = QuestionDesk(
+            publish, lambda: self._settings.safety.approval_seconds, self._note_wanted, self._note_answer
+        )
         self._grants = Grants(database, publish)
         self._fences = Fences()
         self._web = WebClient(lambda: self._settings.network)
@@ -127,7 +135,9 @@ class AgentService:
         runner = TurnRunner(
             recorder=self._recorder,
             router=self._router,
-            toolbox=built_in_toolbox(web_tools(lambda: self._settings, self._search_key, self._web)),
+            toolbox=built_in_toolbox(
+                (*web_tools(lambda: self._settings, self._search_key, self._web), ask_tool(self._wanted.ask))
+            ),
             approvals=self._approvals,
             budget=budget,
             compactor=Compactor(
@@ -160,7 +170,7 @@ class AgentService:
             lambda conversation_id: self._history.undo(conversation_id=conversation_id),
             lambda: self._questions,
         )
-        self._intake = Intake(database, self._lanes, desk, instance, publish)
+        self._intake = Intake(database, self._lanes, desk, instance, publish, self._wanted)
         self._connectors = Connectors(
             database,
             self.secrets,
@@ -169,7 +179,7 @@ class AgentService:
             self.events,
             lambda: self.workspace().root,
         )
-        self._questions = ChatQuestions(database, self._approvals, self._owners, self._connectors.deliver)
+        self._questions = ChatQuestions(database, self._approvals, self._wanted, self._owners, self._connectors.deliver)
         self.events.subscribe(self._heard)
         self._watch = FileWatch(file.path, self.reload_settings)
         self._continued: set[int] = set()
@@ -328,8 +338,14 @@ class AgentService:
     async def send(self, conversation_id: int, text: str, images: Sequence[Image] = (), *, model: str = "") -> int:
         """Commit a message of the local user and let its lane answer; returns the inbox id.
 
-        Commands (/new, /stop, /model, /status, /help) are answered at once. What happens is told by events.
+        Commands (/new, /stop, /model, /status, /help) are answered at once, and what a turn here asked is answered by
+        the next message. What happens is told by events.
         """
+        return await self._send(conversation_id, text, images, model=model)
+
+    async def _send(
+        self, conversation_id: int, text: str, images: Sequence[Image], *, model: str, may_reply: bool = True
+    ) -> int:
         if model:
             self._router.check_reference(model)
         conversation = await self.conversation(conversation_id)
@@ -343,7 +359,7 @@ class AgentService:
             images=tuple(images),
             sent_at=time.time(),
         )
-        inbox_id = await self._intake.accept(inbound, "owner", model=model)
+        inbox_id = await self._intake.accept(inbound, "owner", model=model, may_reply=may_reply)
         assert inbox_id is not None, "a fresh transport id cannot be a repeat"
         return inbox_id
 
@@ -361,7 +377,7 @@ class AgentService:
         unsubscribe = self.events.subscribe(heard.put_nowait, conversation_id)
         finished = False
         try:
-            inbox_id = await self.send(conversation_id, text, images, model=model)
+            inbox_id = await self._send(conversation_id, text, images, model=model, may_reply=False)
             turn_id: int | None = None
             while not finished:
                 event = await heard.get()
@@ -404,7 +420,7 @@ class AgentService:
             images=tuple(part for part in asked.message.parts if isinstance(part, Image)),
             sent_at=time.time(),
         )
-        again = await self._intake.accept(inbound, asked.sender_role, model=model)
+        again = await self._intake.accept(inbound, asked.sender_role, model=model, may_reply=False)
         assert again is not None, "a fresh transport id cannot be a repeat"
         return again
 
@@ -429,6 +445,15 @@ class AgentService:
     async def resolve_approval(self, approval_id: str, choice: ApprovalChoice, by: str) -> bool:
         """The first valid answer wins; False when it was decided before, timed out or never existed."""
         return self._approvals.resolve(approval_id, choice, by)
+
+    def pending_questions(self) -> tuple[Question, ...]:
+        """What the model wants to know before it goes on."""
+        return self._wanted.pending()
+
+    async def answer_question(self, question_id: str, text: str, by: str) -> bool:
+        """The first answer wins; the number of a choice stands for it. False when it says nothing, or the question is
+        over. `by` is a person's place; "nobody" tells that there is no person to ask."""
+        return self._wanted.answer(question_id, text, by)
 
     async def grants(self) -> list[Grant]:
         """What a person permitted for a conversation or for always, the newest first."""
@@ -572,6 +597,12 @@ class AgentService:
     async def _note_decision(self, approval_id: str, choice: ApprovalChoice, by: str) -> None:
         await self._database.write(lambda db: approval_rows.decided(db, approval_id, choice, by))
 
+    async def _note_wanted(self, question: Question) -> None:
+        await self._database.write(lambda db: question_rows.asked(db, question))
+
+    async def _note_answer(self, question_id: str, answer: str, by: str) -> None:
+        await self._database.write(lambda db: question_rows.answered(db, question_id, answer, by))
+
     async def _tidy(self) -> None:
         while True:
             await asyncio.to_thread(self._history.ledger.tidy)
@@ -599,6 +630,8 @@ class AgentService:
     def _heard(self, event: Event) -> None:
         if isinstance(event, ApprovalAsked):
             self._keep(self._questions.ask(event.approval))
+        if isinstance(event, QuestionAsked):
+            self._keep(self._questions.ask_person(event.question))
         if self._settings.model.titles and isinstance(event, TurnFinished) and event.status == "answered":
             self._keep(self._titles.give(event))
 

@@ -10,6 +10,7 @@ from agent.events import (
     ApprovalChoice,
     ApprovalResolved,
     Event,
+    Question,
     ToolCalled,
     ToolFinished,
     TurnFinished,
@@ -27,7 +28,8 @@ class _Quiet:
 
 
 class JsonView(_Quiet):
-    """One JSON object a line on stdout. `choice` answers every approval; None asks at the terminal."""
+    """One JSON object a line on stdout. `choice` answers every approval, and nobody is there to answer the model's
+    questions; None asks at the terminal."""
 
     def __init__(self, choice: ApprovalChoice | None) -> None:
         self._choice = choice
@@ -39,6 +41,9 @@ class JsonView(_Quiet):
 
     async def decide(self, approval: Approval) -> ApprovalChoice:
         return self._choice or await _ask_on_stderr(approval)
+
+    async def reply(self, question: Question) -> str | None:
+        return None if self._choice else await _pose_on_stderr(question)
 
 
 class PlainView(_Quiet):
@@ -73,6 +78,9 @@ class PlainView(_Quiet):
     async def decide(self, approval: Approval) -> ApprovalChoice:
         return self._choice or await _ask_on_stderr(approval)
 
+    async def reply(self, question: Question) -> str | None:
+        return None if self._choice else await _pose_on_stderr(question)
+
     def _write(self, text: str) -> None:
         if text:
             print(text, end="", flush=True)
@@ -94,3 +102,9 @@ async def _ask_on_stderr(approval: Approval) -> ApprovalChoice:
     from agent.cli.terminal.approval import ask
 
     return await ask(approval, sys.stderr)
+
+
+async def _pose_on_stderr(question: Question) -> str:
+    from agent.cli.terminal.question import ask
+
+    return await ask(question, sys.stderr)

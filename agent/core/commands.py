@@ -37,8 +37,9 @@ class CommandDesk:
     undo: Callable[[int], Awaitable[UndoReport]]
     questions: Callable[[], ChatQuestions]
 
-    async def answer(self, conversation_id: int, command: Command, role: Role) -> str:
-        """Do it, and say what was done in Markdown. Raises `RefusedError` for what only an owner may do."""
+    async def answer(self, conversation_id: int, command: Command, role: Role, sender: str = "chat") -> str:
+        """Do it, and say what was done in Markdown; `sender` is who wrote it ("telegram:4242"). Raises `RefusedError`
+        for what only an owner may do."""
         if command.name in ("undo", "allow", "deny", "approvals") and role != "owner":
             raise PolicyRefusedError("Only the owner may decide about what is done, or undo it.", hint="Ask them.")
         spends = command.name == "raise" or (command.name == "limit" and command.argument)
@@ -61,6 +62,8 @@ class CommandDesk:
                 )
             case "allow" | "deny":
                 return self.questions().answer(command.argument, "chat", allow=command.name == "allow")
+            case "answer":
+                return self.questions().reply(command.argument, sender, owner=role == "owner")
             case "approvals":
                 return self.questions().waiting()
             case "undo":
@@ -108,12 +111,13 @@ HELP = """\
 - `/raise`: raise the limit that was reached, for today or this month only
 - `/local`: go on with a model on the computer, which costs nothing
 - `/approvals`: the questions that wait; `/allow CODE` and `/deny CODE` answer one
+- `/answer CODE 2`: answer what I asked you, by the number of a choice or in your own words
 - `/undo`: take back what the last turn here did to files
 - `/help`: this list"""
 
 _NAMES = (
     *("new", "stop", "model", "status", "limit", "raise", "local", "undo", "allow", "deny", "approvals"),
-    *("help", "start"),
+    *("answer", "help", "start"),
 )
 
 

@@ -156,6 +156,8 @@ class TurnRunner:
             grants=self.grants,
             ledger=self.ledger,
             sandbox=await self.fences.get(settings.safety.sandbox),
+            asker=f"{turn.item.channel}:{turn.item.sender_id}",
+            here=f"{turn.item.channel}:{turn.item.chat_id}",
         )
 
 

@@ -119,13 +119,14 @@ class Asker:
     chat_id: str
     role: str
     name: str
+    sender_id: str
 
 
 def asker(db: sqlite3.Connection, turn_id: int) -> Asker | None:
     """Of one turn; None when it does not exist."""
     row = db.execute(
-        "SELECT i.channel, i.chat_id, i.sender_role, i.sender_name FROM turns t JOIN inbox i ON i.id = t.inbox_id"
-        " WHERE t.id = ?",
+        "SELECT i.channel, i.chat_id, i.sender_role, i.sender_name, i.sender_id FROM turns t"
+        " JOIN inbox i ON i.id = t.inbox_id WHERE t.id = ?",
         (turn_id,),
     ).fetchone()
     return Asker(*row) if row else None
@@ -157,15 +158,18 @@ def discard(db: sqlite3.Connection, turn_id: int) -> None:
     """Forget a turn that ended before it did anything, so that its message can be answered from the beginning."""
     db.execute("DELETE FROM messages WHERE turn_id = ?", (turn_id,))
     db.execute("DELETE FROM approvals WHERE turn_id = ?", (turn_id,))
+    db.execute("DELETE FROM questions WHERE turn_id = ?", (turn_id,))
     db.execute("DELETE FROM effects WHERE turn_id = ?", (turn_id,))
     db.execute("UPDATE usage SET turn_id = NULL WHERE turn_id = ?", (turn_id,))
     db.execute("DELETE FROM turns WHERE id = ?", (turn_id,))
 
 
 def timeline(db: sqlite3.Connection, conversation_id: int, before: int | None, limit: int) -> list[TurnView]:
-    """What a window shows of a conversation: the last messages with everything done about them, oldest first."""
+    """What a window shows of a conversation: the last messages with everything done about them, oldest first. One that
+    answered a question of a turn has none of its own and stands there."""
     rows = db.execute(
-        _VIEW + " WHERE i.conversation_id = ? AND i.id < ? ORDER BY i.id DESC LIMIT ?",
+        _VIEW + " WHERE i.conversation_id = ? AND i.id < ? AND (t.id IS NOT NULL OR i.state != 'done')"
+        " ORDER BY i.id DESC LIMIT ?",
         (conversation_id, before if before is not None else 1 << 62, limit),
     ).fetchall()
     return _views(db, list(reversed(rows)))
@@ -205,7 +209,7 @@ def recent(db: sqlite3.Connection, limit: int) -> list[TurnRow]:
 _VIEW = (
     "SELECT i.id AS inbox_id, i.parts, i.sender_name, i.received_at, t.id AS turn_id, t.status, t.model, t.seconds,"
     " t.failure, t.undone_at, EXISTS (SELECT 1 FROM effects e WHERE e.turn_id = t.id AND e.state != 'denied'"
-    "   AND e.kind NOT IN ('read', 'fetch')) AS acted,"
+    "   AND e.kind NOT IN ('read', 'fetch', 'ask', 'delegate')) AS acted,"
     " (SELECT CASE WHEN o.uncertain AND o.state != 'failed' THEN 'uncertain'"
     "   WHEN o.state = 'sending' THEN 'waiting' ELSE o.state END FROM outbox o WHERE o.turn_id = t.id"
     "   ORDER BY o.id DESC LIMIT 1) AS delivery"

@@ -14,6 +14,7 @@ from agent.events import (
     ApprovalChoice,
     DeliveryChanged,
     MessageReceived,
+    QuestionAsked,
     TurnFinished,
     TurnStarted,
 )
@@ -43,6 +44,7 @@ class Transcript(QObject):
     retry_requested = Signal(str, object)
     settings_requested = Signal(str)
     approval_shown = Signal(object)
+    question_shown = Signal(object)
     decided = Signal()
     running_changed = Signal(bool)
 
@@ -74,6 +76,8 @@ class Transcript(QObject):
             bridge.tool_finished,
             bridge.approval_asked,
             bridge.approval_resolved,
+            bridge.question_asked,
+            bridge.question_resolved,
         ):
             signal.connect(self._happened)
 
@@ -205,8 +209,9 @@ class Transcript(QObject):
         events = self._live.events(view.turn_id)
         if events is None:
             box.show_view(view)
-            pending = self._service.pending_approvals()
-            events = [ApprovalAsked(asked) for asked in pending if asked.turn_id == view.turn_id]
+            turn = view.turn_id
+            events = [ApprovalAsked(one) for one in self._service.pending_approvals() if one.turn_id == turn]
+            events += [QuestionAsked(one) for one in self._service.pending_questions() if one.turn_id == turn]
         else:
             box.start(view.turn_id)
         for event in events:
@@ -225,6 +230,7 @@ class Transcript(QObject):
         box.settings_requested.connect(self.settings_requested)
         box.command_requested.connect(lambda text: self.retry_requested.emit(text, ()))
         box.decided.connect(self._decide)
+        box.replied.connect(self._reply)
         box.receipt_requested.connect(lambda: self._look_up(box))
         box.undo_requested.connect(lambda: self._take_back(box))
         return box
@@ -271,6 +277,8 @@ class Transcript(QObject):
         apply(box, event)
         if isinstance(event, ApprovalAsked):
             self.approval_shown.emit(box.approvals[event.approval.id])
+        elif isinstance(event, QuestionAsked):
+            self.question_shown.emit(box.questions[event.question.id])
 
     def _finished(self, event: TurnFinished) -> None:
         if event.outbox_id is not None:
@@ -300,6 +308,10 @@ class Transcript(QObject):
         choices: dict[str, ApprovalChoice] = {"allow": "allow", "conversation": "conversation", "always": "always"}
         chosen = choices.get(choice, "deny")
         await self._service.resolve_approval(approval_id, chosen, "desktop")
+
+    def _reply(self, question_id: str, text: str) -> None:
+        self.decided.emit()
+        tasks.run(self._service.answer_question(question_id, text, "desktop"), "answer")
 
     # --- what was done ------------------------------------------------------------------------------------------------
 

@@ -9,15 +9,16 @@ from PySide6.QtCore import Signal
 from PySide6.QtGui import QPixmap, QResizeEvent
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
-from agent.events import Approval, ApprovalChoice, Failure, TurnFinished, TurnStatus
+from agent.events import Approval, ApprovalChoice, Failure, Question, TurnFinished, TurnStatus
 from agent.providers.types import Usage
 from agent.views import ReasoningItem, Receipt, TextItem, ToolItem, TurnItem, TurnView, UndoReport
 from desktop import theme
 from desktop.chat.approval_card import ApprovalCard
-from desktop.chat.bubble import Question
+from desktop.chat.bubble import Question as Message
 from desktop.chat.ending import Ending
 from desktop.chat.failure_card import FailureCard
 from desktop.chat.markdown.view import MarkdownView
+from desktop.chat.question_card import QuestionCard
 from desktop.chat.reasoning import Reasoning
 from desktop.chat.receipt_panel import ReceiptPanel
 from desktop.chat.tool_card import ToolCard
@@ -26,15 +27,19 @@ from desktop.widgets import identify
 
 State = TurnStatus | Literal["waiting", "running"]
 GAP = 12  # px between the parts of a turn
+LOOKS = ("read", "fetch", "ask", "delegate")
+"""Kinds of effects that change nothing by themselves."""
 
 
 class TurnBox(QWidget):
-    """Keeps up with its turn while it runs. `settings_requested(page)`, `retry_requested`, `decided(id, choice)`."""
+    """Keeps up with its turn while it runs. `settings_requested(page)`, `retry_requested`, `decided(id, choice)`,
+    `replied(id, text)`."""
 
     retry_requested = Signal()
     settings_requested = Signal(str)
     command_requested = Signal(str)
     decided = Signal(str, str)
+    replied = Signal(str, str)
     receipt_requested = Signal()
     undo_requested = Signal()
 
@@ -52,7 +57,7 @@ class TurnBox(QWidget):
         self.turn_id: int | None = None
         self.question_text = question
         self.state: State = "waiting"
-        self.question = Question(question, sender, pictures)
+        self.question = Message(question, sender, pictures)
         self._text: MarkdownView | None = None
         self._reasoning: Reasoning | None = None
         self._working: Working | None = None
@@ -60,6 +65,7 @@ class TurnBox(QWidget):
         self.receipt: ReceiptPanel | None = None
         self._tools: dict[str, ToolCard] = {}
         self.approvals: dict[str, ApprovalCard] = {}
+        self.questions: dict[str, QuestionCard] = {}
         self._unrendered: list[MarkdownView] = []
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(0, 0, 0, 0)
@@ -186,12 +192,32 @@ class TurnBox(QWidget):
             self.approvals[approval_id].resolve(choice, by)
         self._say(self.tr("Working…"))
 
+    def pose(self, question: Question) -> QuestionCard:
+        """The model wants to know something."""
+        if question.id in self.questions:
+            return self.questions[question.id]
+        self._close_texts()
+        card = QuestionCard(question)
+        card.replied.connect(self.replied)
+        self.questions[question.id] = card
+        if question.call_id in self._tools:
+            self._tools[question.call_id].hide()  # the card says all of it
+        self._add(card)
+        self._say(self.tr("Waiting for your answer"))
+        return card
+
+    def answered(self, question_id: str, answer: str, by: str) -> None:
+        """Somebody answered, or nobody did."""
+        if question_id in self.questions:
+            self.questions[question_id].resolve(answer, by)
+        self._say(self.tr("Working…"))
+
     def finish(self, event: TurnFinished) -> None:
         """It is over."""
         self.turn_id = event.turn_id
         if event.text and not self.answer_text():
             self.add_text(event.text)  # the reply to a command comes in one piece
-        acted = any(row["kind"] not in ("read", "fetch") and row["state"] != "denied" for row in event.effects)
+        acted = any(row["kind"] not in LOOKS and row["state"] != "denied" for row in event.effects)
         self._end(event.status, event.failure, event.seconds, event.usage, event.cost_usd, event.model, acted=acted)
 
     def set_delivery(self, state: str) -> None:
@@ -237,6 +263,10 @@ class TurnBox(QWidget):
     def open_approval(self) -> ApprovalCard | None:
         """The first question that waits for an answer."""
         return next((card for card in self.approvals.values() if card.is_open), None)
+
+    def open_question(self) -> QuestionCard | None:
+        """The first question of the model that waits for an answer."""
+        return next((card for card in self.questions.values() if card.is_open), None)
 
     def _views(self) -> list[MarkdownView]:
         found = [self._column.itemAt(index) for index in range(self._column.count())]

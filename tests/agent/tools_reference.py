@@ -7,11 +7,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from agent.core.questions import QuestionDesk
 from agent.providers.types import ToolSpec
 from agent.safety import policy, web_client
 from agent.safety.web_client import WebClient
 from agent.settings import NetworkSettings, Settings
 from agent.tools import documents, files, reading, searching, textfile, web_search
+from agent.tools.ask_user import LONGEST_CHOICE, LONGEST_QUESTION, MOST_CHOICES, ask_tool
 from agent.tools.builtin import built_in_toolbox
 from agent.tools.toolbox import Toolbox
 from agent.tools.web import web_tools
@@ -30,7 +32,10 @@ def toolbox() -> Toolbox:
     async def key(name: str) -> str | None:
         return None
 
-    return built_in_toolbox(web_tools(Settings, key, WebClient(NetworkSettings)))
+    async def keep(*_: object) -> None: ...
+
+    questions = QuestionDesk(lambda event: None, lambda: 1.0, keep, keep)
+    return built_in_toolbox((*web_tools(Settings, key, WebClient(NetworkSettings)), ask_tool(questions.ask)))
 
 
 def _tools() -> Iterator[str]:
@@ -55,6 +60,7 @@ def _tools() -> Iterator[str]:
             f"{web_client.MOST_BYTES:,} bytes, {web_client.SECONDS:.0f} seconds, {web_client.MOST_HOPS} hops",
         ),
         ("A question to a search engine", f"{web_search.SECONDS:.0f} seconds"),
+        ("A question to the person", f"{LONGEST_QUESTION:,} characters, {MOST_CHOICES} choices of {LONGEST_CHOICE}"),
         ("A search", f"{searching.SECONDS:.0f} seconds"),
     ):
         yield f"| {what} | {most} |"

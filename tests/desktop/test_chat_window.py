@@ -23,6 +23,7 @@ from desktop.chat.failure_card import FailureCard
 from desktop.chat.markdown.code_card import CodeCard
 from desktop.chat.markdown.prose import Prose
 from desktop.chat.model_menu import ModelMenu
+from desktop.chat.question_card import QuestionCard
 from desktop.chat.reasoning import Reasoning
 from desktop.chat.turn_box import TurnBox
 from desktop.chat.window import ChatWindow
@@ -638,3 +639,96 @@ async def test_older_turns_are_searched_too(window: ChatWindow, service: AgentSe
     assert len(window.timeline.boxes) == 25
     bar = window.timeline.verticalScrollBar()
     await until(lambda: bar.value() < bar.maximum() // 2, "the place in sight")
+
+
+QUESTION = Reply(calls=[Call("ask_user", {"question": "Which city?", "choices": ["Leipzig", "Halle"]})])
+
+
+async def posed(window: ChatWindow) -> QuestionCard:
+    """The question of the model that waits for an answer."""
+    await until(lambda: window.timeline.boxes and window.timeline.boxes[-1].open_question(), "the question")
+    card = window.timeline.boxes[-1].open_question()
+    assert card is not None
+    return card
+
+
+async def test_a_question_of_the_model_is_answered_by_a_choice(
+    window: ChatWindow, bridge: Bridge, model: ModelServer
+) -> None:
+    model.script = [QUESTION, Reply("Halle it is.")]
+    write(window, "Book a room")
+    card = await posed(window)
+    assert card.text.text() == "Which city?" and [one.text() for one in card.choices] == ["Leipzig", "Halle"]
+    assert card.choices[0].hasFocus()
+    assert bridge.state.overall == "needs_you"
+    await until(lambda: window.list.model.rows, "the list")
+    assert window.list.model.state(window.list.model.rows[0]) == "Waiting for you: Which city?"
+    QTest.keyClick(card.choices[1], Qt.Key.Key_Space)
+    box = await answered(window)
+    assert not card.is_open and card.outcome.text() == "✓ Halle"
+    assert prose(box) == "Halle it is."
+    assert model.chats[1].messages[-1]["content"] == "The person answered: Halle"
+    assert bridge.state.overall == "ready"
+
+
+async def test_a_question_of_the_model_is_answered_in_own_words(window: ChatWindow, model: ModelServer) -> None:
+    model.script = [QUESTION, QUESTION, Reply("Done.")]
+    write(window, "Book a room")
+    card = await posed(window)
+    assert not card.send.isEnabled()
+    QTest.keyClicks(card.line, "Dresden")
+    assert card.send.isEnabled()
+    QTest.keyClick(card.line, Qt.Key.Key_Return)
+    await until(lambda: not card.is_open, "the answer")
+    again = await posed(window)
+    write(window, "No, Berlin & Bonn")
+    await answered(window)
+    assert card.outcome.text() == "✓ Dresden" and again.outcome.text() == "✓ No, Berlin & Bonn"
+    assert len(window.timeline.boxes) == 1, "the message was the answer"
+    assert window.composer.line.toPlainText() == ""
+    number = window.conversation
+    window.show_conversation(None)
+    window.show_conversation(number)
+    await until(lambda: len(window.timeline.boxes) == 1 and window.timeline.boxes[0].ending, "the turn from the record")
+
+
+async def test_a_question_is_found_again_and_taken_back_by_stop(window: ChatWindow, model: ModelServer) -> None:
+    model.script = [QUESTION, Reply("Done.")]
+    write(window, "Book a room")
+    await posed(window)
+    number = window.conversation
+    window.show_conversation(None)
+    window.show_conversation(number)
+    card = await posed(window)
+    QTest.keyClick(window.composer.line, Qt.Key.Key_Escape)
+    await answered(window)
+    assert card.outcome.text() == "Not answered: it was stopped."
+
+
+async def test_pictures_of_a_question(window: ChatWindow, model: ModelServer) -> None:
+    long = [
+        "Only the two that are certainly duplicates",
+        "All four, and keep a copy in the archive of last year",
+        "None",
+    ]
+    model.script = [
+        QUESTION,
+        Reply(calls=[Call("ask_user", {"question": "I found four invoices. Which may I move?", "choices": long}, "b")]),
+        Reply("Done."),
+    ]
+    write(window, "Tidy up")
+    first = await posed(window)
+    first.choices[1].click()
+    await until(lambda: not first.is_open, "the answer")
+    card = await posed(window)
+    for name in ("light", "dark"):
+        theme.apply(qapp(), name, text_scale=1.0)  # type: ignore[arg-type]
+        await asyncio.sleep(0.05)
+        picture(window, f"question-{name}")
+    theme.apply(qapp(), "light", text_scale=1.0)
+    window.resize(560, 700)
+    await asyncio.sleep(0.1)
+    assert all(button.width() <= card.width() for button in card.choices)
+    picture(window, "question-narrow")
+    card.choices[2].click()
+    await answered(window)
