@@ -27,6 +27,7 @@ from agent.core.ledger import Ledger
 from agent.core.questions import QuestionDesk
 from agent.core.record import TurnRecorder
 from agent.core.spending import Spending
+from agent.core.subagent import Subagents
 from agent.core.titles import Titles
 from agent.core.turn import TurnRunner
 from agent.core.watch import FileWatch
@@ -132,12 +133,13 @@ class AgentService:
         )
         self.model_files = ModelFiles(paths.data / "models", lambda: self._settings, self.change_settings, publish)
         self._titles = Titles(database, self._router, budget, prompt.title, publish)
+        toolbox = self._toolbox = built_in_toolbox(
+            (*web_tools(lambda: self._settings, self._search_key, self._web), ask_tool(self._wanted.ask))
+        )
         runner = TurnRunner(
             recorder=self._recorder,
             router=self._router,
-            toolbox=built_in_toolbox(
-                (*web_tools(lambda: self._settings, self._search_key, self._web), ask_tool(self._wanted.ask))
-            ),
+            toolbox=toolbox,
             approvals=self._approvals,
             budget=budget,
             compactor=Compactor(
@@ -148,6 +150,7 @@ class AgentService:
                 lambda: self._settings.model.history_messages,
                 prompt.summary,
             ),
+            subagents=Subagents(self._router, toolbox, budget, prompt, lambda: self._settings, publish),
             prompt=prompt,
             settings=lambda: self._settings,
             workspace=self.workspace,

@@ -136,6 +136,10 @@ class TurnSettings(Section):
     """Time of one turn, without the waits for approvals."""
     tool_output_chars: int = Field(default=30_000, ge=1000)
     """What a model is shown of one tool result at most."""
+    subagent_steps: int = Field(default=20, ge=1)
+    """Model calls of one subagent at most; never more than its turn has left."""
+    subagent_usd: float = Field(default=0.50, gt=0)
+    """What one subagent may cost at most; the limits of the budget count besides."""
 
 
 class ToolsSettings(Section):

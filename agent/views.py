@@ -45,7 +45,8 @@ class ReasoningItem:
 
 @dataclass(frozen=True, slots=True)
 class ToolItem:
-    """A tool call; `text` and `ok` are None while nothing came back."""
+    """A tool call; `text` and `ok` are None while nothing came back. `inner` are those of the subagent that it
+    started."""
 
     call_id: str
     name: str
@@ -54,6 +55,7 @@ class ToolItem:
     text: str | None = None
     ok: bool | None = None
     seconds: float | None = None
+    inner: tuple[ToolItem, ...] = ()
 
 
 TurnItem = TextItem | ReasoningItem | ToolItem
@@ -140,7 +142,7 @@ class UsageRow:
     seconds: float
 
 
-Purpose = Literal["chat", "title", "compaction"]
+Purpose = Literal["chat", "subagent", "title", "compaction"]
 """What a call of a model was made for."""
 Period = Literal["day", "month"]
 

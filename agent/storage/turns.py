@@ -248,16 +248,21 @@ def _views(db: sqlite3.Connection, rows: list[sqlite3.Row]) -> list[TurnView]:
     return views
 
 
-def _effects(db: sqlite3.Connection, turn_ids: list[int]) -> dict[int, dict[str, tuple[str, float | None]]]:
-    found: dict[int, dict[str, tuple[str, float | None]]] = {}
+def _effects(db: sqlite3.Connection, turn_ids: list[int]) -> dict[int, dict[str, ToolItem]]:
+    """What the receipts know of calls, by turn and call; that of a subagent has no other record."""
+    found: dict[int, dict[str, ToolItem]] = {}
     marks = ",".join("?" * len(turn_ids))
-    query = f"SELECT turn_id, call_id, summary, seconds FROM effects WHERE turn_id IN ({marks})"  # noqa: S608
+    query = f"SELECT * FROM effects WHERE turn_id IN ({marks}) ORDER BY id"  # noqa: S608
     for row in db.execute(query, turn_ids):
-        found.setdefault(row["turn_id"], {})[row["call_id"]] = (row["summary"], row["seconds"])
+        call_id, ended = row["call_id"], row["state"] != "begun"
+        text = json.loads(row["detail"] or "{}").get("text", "") if ended else None
+        ok = row["state"] == "done" if ended else None
+        item = ToolItem(call_id, row["tool"], {}, row["summary"], text, ok, row["seconds"])
+        found.setdefault(row["turn_id"], {})[call_id] = item
     return found
 
 
-def _items(said: list[Message], effects: dict[str, tuple[str, float | None]]) -> tuple[TurnItem, ...]:
+def _items(said: list[Message], effects: dict[str, ToolItem]) -> tuple[TurnItem, ...]:
     results = {part.call_id: part for message in said for part in message.parts if isinstance(part, ToolResult)}
     items: list[TurnItem] = []
     for message in said:
@@ -271,16 +276,18 @@ def _items(said: list[Message], effects: dict[str, tuple[str, float | None]]) ->
                     items.append(ReasoningItem(text))
                 case ToolCall():
                     result = results.get(part.id)
-                    summary, seconds = effects.get(part.id, (part.name, None))
+                    effect = effects.get(part.id)
+                    inner = (item for call_id, item in effects.items() if call_id.startswith(f"{part.id}/"))
                     items.append(
                         ToolItem(
                             part.id,
                             part.name,
                             part.arguments,
-                            summary,
+                            effect.summary if effect else part.name,
                             result.text if result else None,
                             result.ok if result else None,
-                            seconds,
+                            effect.seconds if effect else None,
+                            tuple(inner),
                         )
                     )
     return tuple(items)

@@ -35,11 +35,11 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """What a subagent is to do, and what it may use up at most: calls of the model, USD. None: as the settings say."""
+    """What a subagent is to do, and what it may use up at most: calls of the model, USD. 0: as the settings say."""
 
     task: str
-    steps: int | None = None
-    usd: float | None = None
+    steps: int = 0
+    usd: float = 0.0
 
 
 Delegate = Callable[[Errand], Awaitable[Outcome]]

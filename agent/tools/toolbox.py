@@ -207,11 +207,15 @@ class Toolbox:
         for group in self._groups(calls):
             tasks = [asyncio.ensure_future(self.run(call, scope)) for call in group]
             try:
-                results += await asyncio.gather(*tasks)
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
             finally:
-                for task in tasks:
+                for task in tasks:  # once each: a second time would break off the clean end that it is coming to
                     task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
+                ended = await asyncio.gather(*tasks, return_exceptions=True)
+            broken = [one for one in ended if isinstance(one, Exception)]
+            if broken:
+                raise broken[0]
+            results += [task.result() for task in tasks]
         return results
 
     def _groups(self, calls: Sequence[ToolCall]) -> list[list[ToolCall]]:

@@ -107,7 +107,7 @@ def apply(box: TurnBox, event: TurnEvent) -> None:
         case TurnNotice():
             box.notice(event.text)
         case ToolCalled():
-            box.tool_called(event.call_id, event.name, event.arguments, event.summary)
+            box.tool_called(event.call_id, event.name, event.arguments, event.summary, event.parent)
         case ToolFinished():
             box.tool_finished(event.call_id, event.ok, event.text, event.seconds)
         case ApprovalAsked():

@@ -111,6 +111,10 @@ class TurnBox(QWidget):
                 self._add(Reasoning(text))
             case ToolItem():
                 card = self.tool_called(item.call_id, item.name, item.arguments, item.summary)
+                for inner in item.inner:
+                    line = self.tool_called(inner.call_id, inner.name, inner.arguments, inner.summary, item.call_id)
+                    if inner.text is not None:
+                        line.finish(inner.ok, inner.text, inner.seconds)
                 if item.text is not None:
                     card.finish(item.ok, item.text, item.seconds)
 
@@ -159,12 +163,17 @@ class TurnBox(QWidget):
         """Something to know while waiting."""
         self._say(text)
 
-    def tool_called(self, call_id: str, name: str, arguments: Mapping[str, Any], summary: str) -> ToolCard:
-        """The model asked for a tool."""
-        self._close_texts()
+    def tool_called(
+        self, call_id: str, name: str, arguments: Mapping[str, Any], summary: str, parent: str = ""
+    ) -> ToolCard:
+        """The model asked for a tool, or the subagent that the call `parent` started."""
         card = ToolCard(call_id, name, arguments, summary)
         self._tools[call_id] = card
-        self._add(card)
+        if parent in self._tools:
+            self._tools[parent].add_inner(card)
+        else:
+            self._close_texts()
+            self._add(card)
         self._say(self.tr("Working…"))
         return card
 

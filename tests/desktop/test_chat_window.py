@@ -30,7 +30,7 @@ from desktop.chat.window import ChatWindow
 from tests.conftest import LogGuard
 from tests.desktop.waiting import until
 from tests.peers import replies
-from tests.peers.model_server import ModelServer
+from tests.peers.model_server import ModelServer, Request
 from tests.peers.replies import Call, Ending, HttpFault, Reply
 
 SCREENSHOTS = Path(__file__).parent / "screenshots"
@@ -732,3 +732,47 @@ async def test_pictures_of_a_question(window: ChatWindow, model: ModelServer) ->
     picture(window, "question-narrow")
     card.choices[2].click()
     await answered(window)
+
+
+async def test_the_calls_of_a_subagent_stand_below_the_one_that_started_it(
+    window: ChatWindow, model: ModelServer, service: AgentService
+) -> None:
+    (service.workspace().root / "report.txt").write_text("Total 38.91 EUR")
+    hold = asyncio.Event()
+
+    def script(request: Request) -> Reply:
+        done = [message for message in request.messages if message["role"] == "tool"]
+        if "You are a subagent" in str(request.messages[0]["content"]):
+            look = [Call("read_file", {"path": "report.txt"}, "r"), Call("search_text", {"pattern": "EUR"}, "t")]
+            return Reply("The total is 38.91 EUR.", before=hold) if done else Reply(calls=look)
+        tasks = [
+            Call("spawn", {"task": f"Find the total in the invoices of {year}"}, str(year)) for year in (2025, 2026)
+        ]
+        return Reply("38.91 EUR.") if done else Reply("I have both years looked at.", calls=tasks)
+
+    model.script = script
+    write(window, "What did we spend?")
+    await until(lambda: window.timeline.boxes and len(window.timeline.boxes[0]._tools) == 6, "the calls")
+    box = window.timeline.boxes[0]
+    first = box._tools["2025"]
+    await until(lambda: all(card.ok for card in first.inner) and len(first.inner) == 2, "what the subagent called")
+    assert all(card.isVisible() and card.parentWidget().parent() is first for card in first.inner)
+    for name in ("light", "dark"):
+        theme.apply(qapp(), name, text_scale=1.0)  # type: ignore[arg-type]
+        await asyncio.sleep(0.05)
+        picture(window, f"subagent-{name}")
+    theme.apply(qapp(), "light", text_scale=1.0)
+    hold.set()
+    await answered(window)
+    assert "2 calls" in first.line.fact.text() and not first.inner[0].isVisible()
+    first.line.button.click()
+    assert first.inner[0].isVisible()
+    picture(window, "subagent-open")
+    number = window.conversation
+    window.show_conversation(None)
+    window.show_conversation(number)
+    again = await answered(window)
+    assert [card.line.text.text() for card in again._tools["2026"].inner] == [
+        "Read report.txt",
+        "Search for EUR in the workspace",
+    ]
