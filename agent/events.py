@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from agent.providers.types import Usage
@@ -95,6 +96,17 @@ class ToolFinished:
     text: str
     seconds: float
     parent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageSent:
+    """A turn of the window or the terminal sent a message with files into its own conversation, by this call."""
+
+    conversation_id: int
+    turn_id: int
+    call_id: str
+    text: str
+    files: tuple[Path, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,6 +295,7 @@ Event = (
     | ApprovalResolved
     | QuestionAsked
     | QuestionResolved
+    | MessageSent
     | TurnFinished
     | ChannelChanged
     | PairingAsked

@@ -14,6 +14,7 @@ from typing import Any
 from agent import logs
 from agent.channels.channel import Inbound
 from agent.channels.connectors import CHANNEL_NAMES, Connectors
+from agent.core.addresses import Addresses
 from agent.core.asking import ChatQuestions
 from agent.core.budget import Budget
 from agent.core.commands import CommandDesk
@@ -24,6 +25,7 @@ from agent.core.history import History
 from agent.core.intake import Intake
 from agent.core.lanes import Lanes
 from agent.core.ledger import Ledger
+from agent.core.post import PostOffice
 from agent.core.questions import QuestionDesk
 from agent.core.record import TurnRecorder
 from agent.core.spending import Spending
@@ -67,6 +69,7 @@ from agent.storage.database import Database
 from agent.storage.instance import Instance
 from agent.tools.ask_user import ask_tool
 from agent.tools.builtin import built_in_toolbox
+from agent.tools.send_message import send_tool
 from agent.tools.web import web_tools
 from agent.views import (
     ChannelHealth,
@@ -133,8 +136,19 @@ class AgentService:
         )
         self.model_files = ModelFiles(paths.data / "models", lambda: self._settings, self.change_settings, publish)
         self._titles = Titles(database, self._router, budget, prompt.title, publish)
+        self._post = PostOffice(
+            database,
+            self.events,
+            lambda outbox_id: self._connectors.deliver(outbox_id),
+            lambda channel: self._connectors.is_connected(channel),
+            paths.data / "outgoing",
+        )
         toolbox = self._toolbox = built_in_toolbox(
-            (*web_tools(lambda: self._settings, self._search_key, self._web), ask_tool(self._wanted.ask))
+            (
+                *web_tools(lambda: self._settings, self._search_key, self._web),
+                ask_tool(self._wanted.ask),
+                send_tool(Addresses(database, self._is_switched_on), self._post),
+            )
         )
         runner = TurnRunner(
             recorder=self._recorder,
@@ -609,6 +623,7 @@ class AgentService:
     async def _tidy(self) -> None:
         while True:
             await asyncio.to_thread(self._history.ledger.tidy)
+            await asyncio.to_thread(self._post.tidy)
             await asyncio.sleep(TIDY_SECONDS)
 
     def _keep(self, work: Coroutine[Any, Any, None]) -> None:
@@ -625,6 +640,9 @@ class AgentService:
 
     async def _again(self, conversation_id: int, inbox_id: int) -> None:
         await self.ask_again(conversation_id, inbox_id)
+
+    def _is_switched_on(self, channel: str) -> bool:
+        return bool(getattr(getattr(self._settings.channels, channel, None), "enabled", False))
 
     def _owners(self, channel: str) -> tuple[str, ...]:
         """Their private chats, which bear their own ids."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from agent.events import ChannelState, Failure, TurnStatus
@@ -58,7 +59,15 @@ class ToolItem:
     inner: tuple[ToolItem, ...] = ()
 
 
-TurnItem = TextItem | ReasoningItem | ToolItem
+@dataclass(frozen=True, slots=True)
+class SentItem:
+    """A message with files that the agent sent into its own conversation in the window."""
+
+    text: str
+    files: tuple[Path, ...]
+
+
+TurnItem = TextItem | ReasoningItem | ToolItem | SentItem
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ class Bridge(QObject):
     approval_resolved = Signal(events.ApprovalResolved)
     question_asked = Signal(events.QuestionAsked)
     question_resolved = Signal(events.QuestionResolved)
+    message_sent = Signal(events.MessageSent)
     turn_finished = Signal(events.TurnFinished)
     channel_changed = Signal(events.ChannelChanged)
     pairing_asked = Signal(events.PairingAsked)
@@ -61,6 +62,7 @@ class Bridge(QObject):
             events.ApprovalResolved: self.approval_resolved,
             events.QuestionAsked: self.question_asked,
             events.QuestionResolved: self.question_resolved,
+            events.MessageSent: self.message_sent,
             events.TurnFinished: self.turn_finished,
             events.ChannelChanged: self.channel_changed,
             events.PairingAsked: self.pairing_asked,

@@ -10,6 +10,7 @@ from agent.events import (
     ApprovalChoice,
     ApprovalResolved,
     Event,
+    MessageSent,
     Question,
     ToolCalled,
     ToolFinished,
@@ -62,6 +63,9 @@ class PlainView(_Quiet):
             case ToolCalled():
                 self._end_line()
                 self._note(f"… {event.summary or event.name}")
+            case MessageSent():
+                self._end_line()
+                self._write("\n".join((event.text, *map(str, event.files))) + "\n")
             case ToolFinished():
                 self._note(f"{'ok' if event.ok else 'failed'}: {event.name} ({event.seconds:.1f} s)")
             case ApprovalResolved() if event.choice == "deny":

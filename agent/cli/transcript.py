@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from agent.cli.texts import when
-from agent.views import Conversation, ReasoningItem, TextItem, ToolItem, TurnItem, TurnView
+from agent.views import Conversation, ReasoningItem, SentItem, TextItem, ToolItem, TurnItem, TurnView
 
 
 def markdown(conversation: Conversation, turns: Sequence[TurnView]) -> str:
@@ -38,10 +38,12 @@ def _item(item: TurnItem) -> str:
         case ToolItem():
             outcome = {True: "done", False: "failed", None: "no result"}[item.ok]
             return f"> {item.summary or item.name} ({outcome})"
+        case SentItem():
+            return "\n".join([item.text, *(f"- {path}" for path in item.files)])
         case _:
             return ""
 
 
 def _typed(item: TurnItem) -> dict[str, object]:
-    kinds = {TextItem: "text", ReasoningItem: "reasoning", ToolItem: "tool_call"}
+    kinds = {TextItem: "text", ReasoningItem: "reasoning", ToolItem: "tool_call", SentItem: "sent"}
     return {"type": kinds[type(item)], **asdict(item)}

@@ -13,6 +13,7 @@ from agent.events import (
     DeliveryChanged,
     Event,
     MessageReceived,
+    MessageSent,
     PairingAsked,
     PairingResolved,
     QuestionAsked,
@@ -50,6 +51,9 @@ def turn_event(event: Event) -> dict[str, Any] | None:
             return {"event": "question", "id": asked.call_id, "text": asked.text, "choices": list(asked.choices)}
         case QuestionResolved():
             return {"event": "answer", "id": event.question.call_id, "text": event.answer, "by": event.by}
+        case MessageSent():
+            files = [str(path) for path in event.files]
+            return {"event": "sent", "id": event.call_id, "text": event.text, "files": files}
         case ToolFinished():
             result = {"event": "tool_result", "id": event.call_id, "ok": event.ok, "text": event.text}
             return {**result, **_parent(event)}
@@ -130,7 +134,7 @@ def any_event(event: Event) -> dict[str, Any] | None:
                 "state": event.state,
                 "detail": event.detail,
             }
-        case TurnText() | TurnReasoning() | ToolCalled() | ToolFinished() | TurnFinished():
+        case TurnText() | TurnReasoning() | ToolCalled() | ToolFinished() | MessageSent() | TurnFinished():
             return {**(turn_event(event) or {}), **_place(event.conversation_id, event.turn_id)}
         case _:
             return None

@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 
 from agent.events import Failure, TurnStatus
 from agent.providers.types import NOTHING, Message, Reasoning, Text, ToolCall, ToolResult
-from agent.storage import messages, usage
-from agent.views import ReasoningItem, TextItem, ToolItem, TurnItem, TurnRow, TurnView
+from agent.storage import messages, outbox, usage
+from agent.views import ReasoningItem, SentItem, TextItem, ToolItem, TurnItem, TurnRow, TurnView
 
 
 def begin(db: sqlite3.Connection, conversation_id: int, inbox_id: int, model: str) -> int:
@@ -212,7 +212,7 @@ _VIEW = (
     "   AND e.kind NOT IN ('read', 'fetch', 'ask', 'delegate')) AS acted,"
     " (SELECT CASE WHEN o.uncertain AND o.state != 'failed' THEN 'uncertain'"
     "   WHEN o.state = 'sending' THEN 'waiting' ELSE o.state END FROM outbox o WHERE o.turn_id = t.id"
-    "   ORDER BY o.id DESC LIMIT 1) AS delivery"
+    "   AND o.channel != 'local' ORDER BY o.id DESC LIMIT 1) AS delivery"
     " FROM inbox i LEFT JOIN turns t ON t.id = (SELECT MAX(id) FROM turns WHERE inbox_id = i.id)"
 )
 
@@ -222,6 +222,7 @@ def _views(db: sqlite3.Connection, rows: list[sqlite3.Row]) -> list[TurnView]:
     said = messages.of_turns(db, turn_ids)
     spent = usage.of_turns(db, turn_ids)
     effects = _effects(db, turn_ids)
+    sent = outbox.shown(db, turn_ids)
     views = []
     for row in rows:
         turn_id = row["turn_id"]
@@ -234,7 +235,11 @@ def _views(db: sqlite3.Connection, rows: list[sqlite3.Row]) -> list[TurnView]:
                 sender_name=row["sender_name"] or "",
                 asked_at=row["received_at"],
                 status=row["status"] or "waiting",
-                items=_items(said.get(turn_id, []), effects.get(turn_id, {})),
+                items=_items(
+                    said.get(turn_id, []),
+                    effects.get(turn_id, {}),
+                    {call_id: item for (turn, call_id), item in sent.items() if turn == turn_id},
+                ),
                 model=row["model"] or "",
                 usage=tokens,
                 cost_usd=cost,
@@ -262,7 +267,7 @@ def _effects(db: sqlite3.Connection, turn_ids: list[int]) -> dict[int, dict[str,
     return found
 
 
-def _items(said: list[Message], effects: dict[str, ToolItem]) -> tuple[TurnItem, ...]:
+def _items(said: list[Message], effects: dict[str, ToolItem], sent: dict[str, SentItem]) -> tuple[TurnItem, ...]:
     results = {part.call_id: part for message in said for part in message.parts if isinstance(part, ToolResult)}
     items: list[TurnItem] = []
     for message in said:
@@ -290,4 +295,6 @@ def _items(said: list[Message], effects: dict[str, ToolItem]) -> tuple[TurnItem,
                             tuple(inner),
                         )
                     )
+                    if part.id in sent:
+                        items.append(sent[part.id])
     return tuple(items)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Protocol
 
 from agent.errors import ToolArgumentsError
@@ -36,7 +36,7 @@ class Ask(Protocol):
 def ask_tool(ask: Ask) -> Tool:
     """The tool, on top of whatever asks."""
 
-    def describe(context: ToolContext, question: str, choices: list[str] | None = None) -> Effect:
+    def describe(context: ToolContext, question: str, choices: Sequence[str] = ()) -> Effect:
         if not question.strip():
             raise ToolArgumentsError("The question is empty.")
         offered = _choices(choices)
@@ -46,7 +46,7 @@ def ask_tool(ask: Ask) -> Tool:
         return Effect("ask", f"Ask: {one_line(question, 70)}", title="Ask the person?", action=action)
 
     @tool("ask", describe, seconds=None)
-    async def ask_user(context: ToolContext, question: str, choices: list[str] | None = None) -> Outcome:
+    async def ask_user(context: ToolContext, question: str, choices: Sequence[str] = ()) -> Outcome:
         """Ask the person and wait for the answer, when only they can decide or know it.
 
         Args:
@@ -70,9 +70,9 @@ def ask_tool(ask: Ask) -> Tool:
     return ask_user
 
 
-def _choices(given: list[str] | None) -> tuple[str, ...]:
+def _choices(given: Sequence[str]) -> tuple[str, ...]:
     """Without repetitions. Raises `ToolArgumentsError` for too many or too long ones."""
-    found = tuple(dict.fromkeys(visible(" ".join(choice.split())) for choice in given or () if choice.strip()))
+    found = tuple(dict.fromkeys(visible(" ".join(choice.split())) for choice in given if choice.strip()))
     if len(found) > MOST_CHOICES:
         raise ToolArgumentsError(f"At most {MOST_CHOICES} choices can be offered.")
     if any(len(choice) > LONGEST_CHOICE for choice in found):

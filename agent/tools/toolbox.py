@@ -26,6 +26,7 @@ from agent.safety.rules import session_rule, standing_rule
 from agent.safety.sandbox import Sandbox
 from agent.safety.taint import Taint
 from agent.safety.workspace import Workspace
+from agent.tools import enclosures
 from agent.tools.clip import clip
 from agent.tools.environment import child_environment
 from agent.tools.tool import Errand, Outcome, Tool, ToolContext
@@ -294,7 +295,7 @@ class Toolbox:
         proposed = ProposedCall(prepared.tool.name, prepared.arguments, effect)
         rules = await scope.grants.valid(scope.conversation_id) if scope.grants else ()
         decision = decide(proposed, _policy_context(effect, scope, rules))
-        if _carries_a_key(effect, scope):
+        if await _carries_a_key(effect, scope):
             decision = Decision("deny", "it would carry a key of yours out")
         verdict: str = decision.outcome
         refusal, by = f"Denied by the safety policy: {decision.reason}.", "policy"
@@ -466,11 +467,20 @@ async def _settle(task: asyncio.Future[Outcome], tool: Tool) -> Outcome | None:
     return None
 
 
-def _carries_a_key(effect: Effect, scope: CallScope) -> bool:
-    """Whether a key stands in what leaves the computer: plain, or written another way."""
+async def _carries_a_key(effect: Effect, scope: CallScope) -> bool:
+    """Whether a key stands in what leaves the computer: plain or written another way, in words or in files."""
     if effect.kind not in ("fetch", "send", "ask", "use") and not (effect.kind == "execute" and effect.network):
         return False
-    return any(scope.scrub(text) != text for text in (*effect.addresses, effect.action, *effect.argv))
+    if any(scope.scrub(text) != text for text in (*effect.addresses, effect.action, *effect.argv)):
+        return True
+    return effect.kind == "send" and await asyncio.to_thread(_files_carry_a_key, effect, scope.scrub)
+
+
+def _files_carry_a_key(effect: Effect, scrub: Callable[[str], str]) -> bool:
+    """One that cannot be read does not go out either: sending it fails."""
+    with contextlib.suppress(OSError, ToolError):
+        return any(enclosures.carries_a_key(place.path, scrub) for place in effect.places if not place.secret)
+    return False
 
 
 def _policy_context(effect: Effect, scope: CallScope, rules: tuple[Rule, ...]) -> PolicyContext:
@@ -482,6 +492,7 @@ def _policy_context(effect: Effect, scope: CallScope, rules: tuple[Rule, ...]) -
         sandboxed=scope.sandbox is not None,
         background=tuple(scope.taint.background),
         known_urls=not effect.addresses or scope.taint.knows(effect.addresses),
+        here=scope.here,
     )
 
 

@@ -11,6 +11,7 @@ from agent.events import (
     Approval,
     ApprovalAsked,
     ApprovalResolved,
+    MessageSent,
     Question,
     QuestionAsked,
     QuestionResolved,
@@ -35,6 +36,7 @@ TurnEvent = (
     | ApprovalResolved
     | QuestionAsked
     | QuestionResolved
+    | MessageSent
 )
 
 
@@ -56,6 +58,7 @@ class LiveTurns(QObject):
             bridge.approval_resolved,
             bridge.question_asked,
             bridge.question_resolved,
+            bridge.message_sent,
         ):
             signal.connect(self._hear)
 
@@ -88,7 +91,7 @@ def conversation_of(event: TurnEvent) -> int:
 
 def _subject(
     event: TurnEvent,
-) -> TurnText | TurnReasoning | TurnNotice | ToolCalled | ToolFinished | Approval | Question:
+) -> TurnText | TurnReasoning | TurnNotice | ToolCalled | ToolFinished | MessageSent | Approval | Question:
     """What knows where an event happened."""
     if isinstance(event, ApprovalAsked | ApprovalResolved):
         return event.approval
@@ -118,6 +121,8 @@ def apply(box: TurnBox, event: TurnEvent) -> None:
             box.pose(event.question)
         case QuestionResolved():
             box.answered(event.question.id, event.answer, event.by)
+        case MessageSent():
+            box.show_sent(event.text, event.files)
 
 
 def _joined(events: list[TurnEvent]) -> list[TurnEvent]:

@@ -37,7 +37,7 @@ class ToolCard(QFrame):
         self.line.set_state("clock", "dim", self.tr("Running"))
         self._details: QWidget | None = None
         self.inner: list[ToolCard] = []
-        self._lines: QVBoxLayout | None = None
+        self._inner: QWidget | None = None
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(1, 1, 1, 1)
         self._column.setSpacing(0)
@@ -65,21 +65,23 @@ class ToolCard(QFrame):
 
     def add_inner(self, card: ToolCard) -> None:
         """A call of the subagent."""
-        if self._lines is None:
-            holder = QWidget()
-            identify(holder, "innerCalls", self.tr("Calls of the subagent"))
-            self._lines = QVBoxLayout(holder)
-            self._lines.setContentsMargins(INDENT, 0, 0, 6)
-            self._lines.setSpacing(0)
-            self._column.insertWidget(1, holder)
+        if self._inner is None:
+            self._inner = QWidget()
+            identify(self._inner, "innerCalls", self.tr("Calls of the subagent"))
+            column = QVBoxLayout(self._inner)
+            column.setContentsMargins(INDENT, 0, 0, 6)
+            column.setSpacing(0)
+            self._column.insertWidget(1, self._inner)
         set_property(card, "card", "")  # the frame is that of the call which started it
         self.inner.append(card)
-        self._lines.addWidget(card)
+        lines = self._inner.layout()
+        assert lines is not None
+        lines.addWidget(card)
         self._show_inner()
 
     def _show_inner(self) -> None:
-        if self._lines is not None:
-            self._lines.parentWidget().setVisible(self.ok is None or self.line.is_open)
+        if self._inner is not None:
+            self._inner.setVisible(self.ok is None or self.line.is_open)
 
     def restyle(self) -> None:
         """Another palette or text size."""

@@ -78,6 +78,7 @@ class Transcript(QObject):
             bridge.approval_resolved,
             bridge.question_asked,
             bridge.question_resolved,
+            bridge.message_sent,
         ):
             signal.connect(self._happened)
 

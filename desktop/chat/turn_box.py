@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from PySide6.QtCore import Signal
@@ -11,7 +12,7 @@ from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from agent.events import Approval, ApprovalChoice, Failure, Question, TurnFinished, TurnStatus
 from agent.providers.types import Usage
-from agent.views import ReasoningItem, Receipt, TextItem, ToolItem, TurnItem, TurnView, UndoReport
+from agent.views import ReasoningItem, Receipt, SentItem, TextItem, ToolItem, TurnItem, TurnView, UndoReport
 from desktop import theme
 from desktop.chat.approval_card import ApprovalCard
 from desktop.chat.bubble import Question as Message
@@ -21,6 +22,7 @@ from desktop.chat.markdown.view import MarkdownView
 from desktop.chat.question_card import QuestionCard
 from desktop.chat.reasoning import Reasoning
 from desktop.chat.receipt_panel import ReceiptPanel
+from desktop.chat.sent_card import SentCard
 from desktop.chat.tool_card import ToolCard
 from desktop.chat.working import Working
 from desktop.widgets import identify
@@ -109,6 +111,8 @@ class TurnBox(QWidget):
             case ReasoningItem(text):
                 self._close_texts()
                 self._add(Reasoning(text))
+            case SentItem(text, files):
+                self.show_sent(text, files)
             case ToolItem():
                 card = self.tool_called(item.call_id, item.name, item.arguments, item.summary)
                 for inner in item.inner:
@@ -182,6 +186,13 @@ class TurnBox(QWidget):
         if call_id in self._tools:
             self._tools[call_id].finish(ok, text, seconds)
         self._say(self.tr("Thinking…"))
+
+    def show_sent(self, text: str, files: Sequence[Path]) -> SentCard:
+        """A message with files that the agent handed over."""
+        self._close_texts()
+        card = SentCard(text, files)
+        self._add(card)
+        return card
 
     def ask(self, approval: Approval) -> ApprovalCard:
         """A person has to decide."""

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from agent.core.questions import QuestionDesk
+from agent.errors import ToolError
 from agent.providers.types import ToolSpec
 from agent.safety import policy, web_client
 from agent.safety.web_client import WebClient
 from agent.settings import NetworkSettings, Settings
-from agent.tools import documents, files, reading, searching, textfile, web_search
+from agent.tools import documents, enclosures, files, reading, searching, send_message, textfile, web_search
 from agent.tools.ask_user import LONGEST_CHOICE, LONGEST_QUESTION, MOST_CHOICES, ask_tool
 from agent.tools.builtin import built_in_toolbox
+from agent.tools.send_message import Recipient, send_tool
+from agent.tools.tool import Outcome, ToolContext
 from agent.tools.toolbox import Toolbox
 from agent.tools.web import web_tools
 
@@ -26,6 +29,16 @@ def page() -> str:
     return "\n".join(["# Tools", "", "What a model can call. This page is generated from the code.", "", *_tools()])
 
 
+class Nobody:
+    """Knows nobody and carries nothing."""
+
+    def find(self, wanted: str, context: ToolContext) -> Recipient:
+        raise ToolError(wanted)
+
+    async def send(self, context: ToolContext, to: Recipient, text: str, files: Sequence[Path]) -> Outcome:
+        raise ToolError(text)
+
+
 def toolbox() -> Toolbox:
     """With the tools that the service adds."""
 
@@ -35,7 +48,8 @@ def toolbox() -> Toolbox:
     async def keep(*_: object) -> None: ...
 
     questions = QuestionDesk(lambda event: None, lambda: 1.0, keep, keep)
-    return built_in_toolbox((*web_tools(Settings, key, WebClient(NetworkSettings)), ask_tool(questions.ask)))
+    web = web_tools(Settings, key, WebClient(NetworkSettings))
+    return built_in_toolbox((*web, ask_tool(questions.ask), send_tool(Nobody(), Nobody())))
 
 
 def _tools() -> Iterator[str]:
@@ -61,6 +75,7 @@ def _tools() -> Iterator[str]:
         ),
         ("A question to a search engine", f"{web_search.SECONDS:.0f} seconds"),
         ("A question to the person", f"{LONGEST_QUESTION:,} characters, {MOST_CHOICES} choices of {LONGEST_CHOICE}"),
+        ("A message", f"{send_message.LONGEST:,} characters, {enclosures.MOST} files of {enclosures.LARGEST:,} bytes"),
         ("A search", f"{searching.SECONDS:.0f} seconds"),
     ):
         yield f"| {what} | {most} |"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from PySide6.QtCore import QMimeData, Qt, QUrl
-from PySide6.QtGui import QColor, QGuiApplication, QImage
+from PySide6.QtGui import QColor, QDesktopServices, QGuiApplication, QImage
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QLineEdit, QMenu, QWidget
 
@@ -25,6 +25,7 @@ from desktop.chat.markdown.prose import Prose
 from desktop.chat.model_menu import ModelMenu
 from desktop.chat.question_card import QuestionCard
 from desktop.chat.reasoning import Reasoning
+from desktop.chat.sent_card import SentCard
 from desktop.chat.turn_box import TurnBox
 from desktop.chat.window import ChatWindow
 from tests.conftest import LogGuard
@@ -776,3 +777,42 @@ async def test_the_calls_of_a_subagent_stand_below_the_one_that_started_it(
         "Read report.txt",
         "Search for EUR in the workspace",
     ]
+
+
+async def test_a_file_that_was_handed_over_can_be_opened_and_shown(
+    window: ChatWindow, model: ModelServer, service: AgentService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(QDesktopServices, "openUrl", lambda url: bool(opened.append(url.toLocalFile())) or True)
+    folder = service.workspace().root
+    (folder / "Invoices 2026.pdf").write_bytes(b"x" * 48_200)
+    (folder / "sort.sh").write_text("echo")
+    files = ["Invoices 2026.pdf", "sort.sh"]
+    sent = {"text": "Here are the invoices as **one file**, and the script.", "files": files}
+    model.script = [Reply(calls=[Call("send_message", sent)]), Reply("Anything else?")]
+    write(window, "Put them together for me")
+    box = await answered(window)
+    card = box.findChild(SentCard)
+    assert card is not None
+    pdf, script = card.lines
+    await until(lambda: pdf.fact.text() == "48 kB" and card.words.settled, "the size and the words")
+    assert prose(card) == "Here are the invoices as one file, and the script."
+    assert pdf.open.isVisible() and not script.open.isVisible(), "what the system would run is only shown"
+    QTest.keyClick(pdf.open, Qt.Key.Key_Space)
+    script.reveal.click()
+    assert [Path(path) for path in opened] == [folder / files[0], folder]
+    for name in ("light", "dark"):
+        theme.apply(qapp(), name, text_scale=1.0)  # type: ignore[arg-type]
+        await asyncio.sleep(0.05)
+        picture(window, f"sent-{name}")
+    theme.apply(qapp(), "light", text_scale=1.0)
+    (folder / files[0]).unlink()
+    number = window.conversation
+    window.show_conversation(None)
+    window.show_conversation(number)
+    again = await answered(window)
+    kept = again.findChild(SentCard)
+    assert kept is not None and [line.path.name for line in kept.lines] == files
+    await until(lambda: kept.lines[0].fact.text() == "no longer there", "the look at the file")
+    assert not kept.lines[0].open.isEnabled()
+    assert again.answer_text() == "Anything else?", "what was sent is not the answer"

@@ -22,7 +22,7 @@ from agent.cli.terminal.prompt import Prompt
 from agent.cli.terminal.view import TerminalView
 from agent.errors import TrayClawError
 from agent.settings import STARTER
-from agent.views import TextItem, ToolItem, TurnView
+from agent.views import SentItem, TextItem, ToolItem, TurnView
 
 if TYPE_CHECKING:
     from agent.service import AgentService
@@ -163,6 +163,9 @@ class TerminalChat:
                 if number:
                     self._console.print()
                 self._console.print(AnswerMarkdown(visible(item.text)))
+            elif isinstance(item, SentItem):
+                for path in item.files:
+                    self._console.print(Text(f"  {visible(str(path), one_line=True)}"))
             elif isinstance(item, ToolItem):
                 sign = self._glyphs.failed if item.ok is False else self._glyphs.done
                 self._console.print(Text(f"{sign} {visible(item.summary, one_line=True)}", style="dim"))

@@ -24,6 +24,7 @@ from agent.events import (
     ApprovalChoice,
     ApprovalResolved,
     Event,
+    MessageSent,
     Question,
     QuestionResolved,
     ToolCalled,
@@ -103,6 +104,10 @@ class TerminalView:
                 self._print(Text("Nobody answered in time: denied.", style="yellow"), "tool")
             case QuestionResolved() if event.by == "timeout":
                 self._print(Text("Nobody answered in time.", style="yellow"), "tool")
+            case MessageSent():
+                self._print_answer(visible(event.text))
+                for path in event.files:
+                    self._print(Text(f"  {visible(str(path), one_line=True)}"), "tool")
             case ToolFinished():
                 self._tool_ended(event)
             case TurnFinished():
