@@ -100,7 +100,8 @@ class ToolFinished:
 
 @dataclass(frozen=True, slots=True)
 class MessageSent:
-    """A turn of the window or the terminal sent a message with files into its own conversation, by this call."""
+    """A turn of the window or the terminal sent a message with files into its own conversation, by this call. Without a
+    call it was sent from another conversation into this one, where it is a turn of its own."""
 
     conversation_id: int
     turn_id: int

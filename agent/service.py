@@ -141,6 +141,7 @@ class AgentService:
             self.events,
             lambda outbox_id: self._connectors.deliver(outbox_id),
             lambda channel: self._connectors.is_connected(channel),
+            self._read_again,
             paths.data / "outgoing",
         )
         toolbox = self._toolbox = built_in_toolbox(
@@ -200,6 +201,7 @@ class AgentService:
         self.events.subscribe(self._heard)
         self._watch = FileWatch(file.path, self.reload_settings)
         self._continued: set[int] = set()
+        self._changed_meanwhile: set[int] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopped = False
 
@@ -641,6 +643,13 @@ class AgentService:
     async def _again(self, conversation_id: int, inbox_id: int) -> None:
         await self.ask_again(conversation_id, inbox_id)
 
+    def _read_again(self, conversation_id: int) -> None:
+        """Something was added to a conversation; a turn that runs in it goes on with what it knows."""
+        if conversation_id in self._lanes.busy():
+            self._changed_meanwhile.add(conversation_id)
+        else:
+            self._transcripts.forget(conversation_id)
+
     def _is_switched_on(self, channel: str) -> bool:
         return bool(getattr(getattr(self._settings.channels, channel, None), "enabled", False))
 
@@ -653,6 +662,9 @@ class AgentService:
             self._keep(self._questions.ask(event.approval))
         if isinstance(event, QuestionAsked):
             self._keep(self._questions.ask_person(event.question))
+        if isinstance(event, TurnFinished) and event.conversation_id in self._changed_meanwhile:
+            self._changed_meanwhile.discard(event.conversation_id)
+            self._transcripts.forget(event.conversation_id)
         if self._settings.model.titles and isinstance(event, TurnFinished) and event.status == "answered":
             self._keep(self._titles.give(event))
 

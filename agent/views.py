@@ -90,6 +90,8 @@ class TurnView:
     acted: bool = False
     """Whether it did more than look."""
     undone: bool = False
+    unasked: bool = False
+    """The agent wrote of its own accord, sent from another conversation: there is no question."""
 
 
 @dataclass(frozen=True, slots=True)

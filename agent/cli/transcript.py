@@ -14,7 +14,8 @@ def markdown(conversation: Conversation, turns: Sequence[TurnView]) -> str:
     """Headings for who speaks, tool calls as quoted lines; thinking is left out."""
     parts = [f"# {conversation.title or f'Conversation {conversation.id}'}"]
     for turn in turns:
-        parts.append(f"## {turn.sender_name or 'You'}, {when(turn.asked_at)}\n\n{turn.question}")
+        if not turn.unasked:
+            parts.append(f"## {turn.sender_name or 'You'}, {when(turn.asked_at)}\n\n{turn.question}")
         said = [text for item in turn.items if (text := _item(item))]
         if said or turn.failure:
             parts.append("\n\n".join([f"## TrayClaw{f', {turn.model}' if turn.model else ''}", *said]))

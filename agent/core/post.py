@@ -10,11 +10,13 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from sqlite3 import Connection
 from typing import Final
 
 from agent.errors import ToolError
-from agent.events import DeliveryChanged, Event, EventBus, MessageSent
-from agent.storage import outbox
+from agent.events import ConversationChanged, DeliveryChanged, Event, EventBus, MessageSent
+from agent.providers.types import assistant, user
+from agent.storage import conversations, inbox, messages, outbox, turns
 from agent.storage.conversations import LOCAL
 from agent.storage.database import Database
 from agent.tools import enclosures
@@ -23,6 +25,8 @@ from agent.tools.tool import Outcome, ToolContext
 
 ARRIVAL_SECONDS: Final = 5.0
 """How long it is watched on its way; then it goes on alone."""
+WHENCE: Final = "[Nobody wrote here; you sent the following from another conversation.]"
+"""A history begins with a word of the other side, and alternates."""
 KEPT_SECONDS: Final = 2 * 86_400.0
 """Copies of files are kept for longer than delivery tries."""
 
@@ -30,12 +34,13 @@ KEPT_SECONDS: Final = 2 * 86_400.0
 @dataclass(frozen=True, slots=True)
 class PostOffice:
     """Implements `agent.tools.send_message.Post`. `folder` holds copies of files until they are delivered; `connected`
-    tells whether a channel is."""
+    tells whether a channel is. `forget` is told of conversations that have got something to remember."""
 
     database: Database
     events: EventBus
     deliver: Callable[[int], None]
     connected: Callable[[str], bool]
+    forget: Callable[[int], None]
     folder: Path
 
     async def send(self, context: ToolContext, to: Recipient, text: str, files: Sequence[Path]) -> Outcome:
@@ -43,9 +48,19 @@ class PostOffice:
         if to.channel == LOCAL:
             return await self._show(context, to, text, files)
         copies = await asyncio.to_thread(self._copies, context, files)
-        outbox_id = await self.database.write(
-            lambda db: outbox.add(db, to.conversation_id, to.channel, to.chat_id, None, text, files=copies)
-        )
+        said = f"{text}\n\n({', '.join(path.name for path in files)})" if files else text
+        elsewhere = to.key != context.here
+
+        def put(db: Connection) -> tuple[int, int | None]:
+            turn_id = _put_down(db, to, said, context.sources) if elsewhere else None
+            added = outbox.add(db, to.conversation_id, to.channel, to.chat_id, turn_id, text, files=copies)
+            return added, turn_id
+
+        outbox_id, turn_id = await self.database.write(put)
+        if turn_id is not None:
+            self.forget(to.conversation_id)
+            self.events.publish(MessageSent(to.conversation_id, turn_id, "", said, ()))
+            self.events.publish(ConversationChanged(to.conversation_id))
         detail = {"outbox_id": outbox_id}
         if not self.connected(to.channel):
             self.deliver(outbox_id)
@@ -110,3 +125,28 @@ class PostOffice:
         for folder in self.folder.iterdir():
             if folder.stat().st_mtime < oldest:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _put_down(db: Connection, to: Recipient, said: str, sources: Sequence[str]) -> int:
+    """A turn of the other conversation that nobody asked for: whoever answers there is understood. Its id."""
+    inbox_id = inbox.add(
+        db,
+        conversation_id=to.conversation_id,
+        channel=to.channel,
+        transport_id=f"sent-{uuid.uuid4().hex}",
+        chat_id=to.chat_id,
+        sender_id="",
+        sender_name="",
+        sender_role="member",
+        message=user(""),
+        model="",
+        owner="",
+    )
+    assert inbox_id is not None, "a fresh transport id cannot be a repeat"
+    turn_id = turns.begin(db, to.conversation_id, inbox_id, "")
+    messages.append(db, to.conversation_id, turn_id, [user(WHENCE), assistant(said)])
+    turns.finish(db, turn_id, "answered")
+    turns.set_sources(db, turn_id, list(sources))
+    inbox.finish(db, inbox_id)
+    conversations.touch(db, to.conversation_id, said)
+    return turn_id

@@ -14,7 +14,7 @@ from agent.views import SentItem
 
 _SELECT = (
     "SELECT o.*, COALESCE(i.transport_id, '') AS reply_to FROM outbox o"
-    " LEFT JOIN turns t ON t.id = o.turn_id LEFT JOIN inbox i ON i.id = t.inbox_id"
+    " LEFT JOIN turns t ON t.id = o.turn_id LEFT JOIN inbox i ON i.id = t.inbox_id AND i.sender_id != ''"
 )
 
 

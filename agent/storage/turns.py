@@ -207,8 +207,8 @@ def recent(db: sqlite3.Connection, limit: int) -> list[TurnRow]:
 
 
 _VIEW = (
-    "SELECT i.id AS inbox_id, i.parts, i.sender_name, i.received_at, t.id AS turn_id, t.status, t.model, t.seconds,"
-    " t.failure, t.undone_at, EXISTS (SELECT 1 FROM effects e WHERE e.turn_id = t.id AND e.state != 'denied'"
+    "SELECT i.id AS inbox_id, i.parts, i.sender_id, i.sender_name, i.received_at, t.id AS turn_id, t.status, t.model,"
+    " t.seconds, t.failure, t.undone_at, EXISTS (SELECT 1 FROM effects e WHERE e.turn_id = t.id AND e.state != 'denied'"
     "   AND e.kind NOT IN ('read', 'fetch', 'ask', 'delegate')) AS acted,"
     " (SELECT CASE WHEN o.uncertain AND o.state != 'failed' THEN 'uncertain'"
     "   WHEN o.state = 'sending' THEN 'waiting' ELSE o.state END FROM outbox o WHERE o.turn_id = t.id"
@@ -248,6 +248,7 @@ def _views(db: sqlite3.Connection, rows: list[sqlite3.Row]) -> list[TurnView]:
                 delivery=row["delivery"] or "",
                 acted=bool(row["acted"]),
                 undone=row["undone_at"] is not None,
+                unasked=row["sender_id"] == "",
             )
         )
     return views

@@ -52,7 +52,8 @@ class ToolContext:
 
     `effect` is the description that was decided upon: a tool works on the resolved paths in it and resolves nothing
     again, so that what was checked is what is used. `asker` is whose message the turn works on ("telegram:4242"),
-    `here` the chat that it belongs to ("telegram:4242", "local:..."). `delegate` starts a subagent; None where there
+    `here` the chat that it belongs to ("telegram:4242", "local:..."), `sources` the untrusted texts that it has read.
+    `delegate` starts a subagent; None where there
     may be none.
     """
 
@@ -69,6 +70,7 @@ class ToolContext:
     sender_role: str = "owner"
     asker: str = ""
     here: str = ""
+    sources: tuple[str, ...] = ()
     delegate: Delegate | None = None
 
     @property

@@ -146,6 +146,7 @@ class CallScope:
             sender_role=self.sender_role,
             asker=self.asker,
             here=self.here,
+            sources=tuple(self.taint.sources),
             delegate=None if self.delegate is None else partial(self.delegate, self, call_id),
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from agent.events import (
     ApprovalChoice,
     DeliveryChanged,
     MessageReceived,
+    MessageSent,
     QuestionAsked,
     TurnFinished,
     TurnStarted,
@@ -273,6 +275,18 @@ class Transcript(QObject):
         if box is not None:
             self._apply(box, event)
             self.timeline.tell_new()
+        elif isinstance(event, MessageSent) and not event.call_id:
+            tasks.run(self._show_sent(event.turn_id, self._shown), "message of another conversation")
+
+    async def _show_sent(self, turn_id: int, shown: int) -> None:
+        """Another conversation wrote into this one."""
+        with contextlib.suppress(TrayClawError):  # removed meanwhile
+            view, _ = await self._service.turn(turn_id)
+            if shown == self._shown and self._find(inbox_id=view.inbox_id) is None:
+                box = self._box(view)
+                self.timeline.append(box)
+                self._fill(box, view)
+                await self._render(box, shown)
 
     def _apply(self, box: TurnBox, event: TurnEvent) -> None:
         apply(box, event)

@@ -80,6 +80,7 @@ class TurnBox(QWidget):
     def show_view(self, view: TurnView) -> None:
         """All that is known of a turn from the record."""
         self.turn_id = view.turn_id
+        self.question.setHidden(view.unasked)
         for item in view.items:
             self.add_item(item)
         if view.status == "waiting":

@@ -22,6 +22,7 @@ from tests.agent.cli_kit import model as model_in_thread
 from tests.agent.conftest import Heard
 from tests.peers.model_server import ModelServer, Request
 from tests.peers.replies import Call, Reply
+from tests.peers.telegram_api import TelegramApi
 
 ASK = Reply(calls=[Call("ask_user", {"question": "Which city?", "choices": ["Leipzig", "Halle"]})])
 FREE = Reply(calls=[Call("ask_user", {"question": "What is it called?"})])
@@ -252,6 +253,26 @@ async def test_after_a_crash_in_the_middle_of_a_question_the_message_is_worked_o
         assert (await again.wait(TurnFinished)).text == "So: The person answered: Leipzig"
     finally:
         await second.stop()
+
+
+async def test_on_telegram_the_next_message_is_the_answer(
+    paths: Paths, config: str, told: ModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = "700700:planted-secret-token-of-the-bot"
+    async with TelegramApi(token, rate_limit=None) as api:
+        api.add_user(4242, "Grace")
+        channel = f'[channels.telegram]\nenabled = true\napi_base = "{api.root_url}"\nowners = [4242]\n'
+        paths.config_file.write_text(config + channel)
+        monkeypatch.setenv("TRAYCLAW_KEY_TELEGRAM", token)
+        service = await AgentService.start(paths, resident=True)
+        try:
+            await api.say(4242, "Book a room")
+            await api.wait_for_reply(4242, lambda one: "Which city?" in one.text and "2. Halle" in one.text, 10)
+            await api.say(4242, "2")
+            await api.wait_for_reply(4242, lambda one: one.text == "So: The person answered: Halle", 10)
+        finally:
+            await asyncio.wait_for(service.stop(), 10)
+    assert len(told.chats) == 2
 
 
 async def test_a_script_is_told_that_nobody_is_there(told: ModelServer, config: str) -> None:

@@ -18,7 +18,7 @@ from agent.safety.effects import Effect
 from agent.service import AgentService
 from agent.storage import conversations, outbox
 from agent.tools.tool import Outcome, ToolContext, tool
-from agent.views import SentItem
+from agent.views import SentItem, TextItem
 from tests.agent.conftest import Heard
 from tests.conftest import LogGuard
 from tests.peers.model_server import ModelServer, Request
@@ -189,6 +189,50 @@ async def test_a_channel_that_is_switched_off_reaches_nobody(
     await service.change_settings({"channels.telegram.enabled": False})
     await run(service, heard, model, to="Anna", text="x")
     assert "There is none but this one." in heard.of(ToolFinished)[0].text
+
+
+async def test_the_other_conversation_knows_what_was_sent_and_what_was_read_before(
+    service: AgentService, model: ModelServer, heard: Heard, paths: Paths, people: dict[str, int]
+) -> None:
+    (paths.workspace / "menu.txt").write_text("soup")
+    await asked_and(service, heard, model, "allow", to="Anna", text="Dinner at seven?", files=["menu.txt"])
+    [view] = await service.timeline(people["Anna"])
+    assert view.unasked and view.items == (TextItem("Dinner at seven?\n\n(menu.txt)"),)
+    assert view.delivery == "waiting" and (await waiting(service))[0].reply_to == ""
+
+    model.script = Reply("Noted.")
+    await answered_in_chat(service, heard, said("Yes!"), "paired")
+    told = [(message["role"], message["content"]) for message in model.chats[-1].messages[1:]]
+    assert told[-1] == ("user", "Yes!") and "Dinner at seven?" in str(told)
+    assert (await service.conversation(people["Anna"])).preview == "Noted."
+
+
+async def test_a_turn_that_runs_there_is_not_confused_by_it(
+    service: AgentService, model: ModelServer, heard: Heard, people: dict[str, int]
+) -> None:
+    hold = asyncio.Event()
+
+    def script(request: Request) -> Reply:
+        asked = str(request.messages[1]["content"])
+        done = request.messages[-1]["role"] == "tool"
+        if asked == "look":  # Anna's turn: its second step comes after the message from elsewhere
+            return Reply("Nothing there.") if done else Reply(calls=[Call("list_dir", {})], before=hold)
+        return Reply("done") if done else Reply(calls=[Call("send_message", {"to": "Anna", "text": "Dinner?"})])
+
+    model.script = script
+    await service._intake.accept(said("look"), "owner")
+    await model.wait_for_chats()
+    await service.send(await service.new_conversation(), "go")
+    asked = await heard.wait(ApprovalAsked)
+    await service.resolve_approval(asked.approval.id, "allow", "desktop")
+    await heard.wait(TurnFinished)
+    hold.set()
+    await heard.wait(TurnFinished, 2)
+    assert [message["role"] for message in model.chats[-1].messages] == ["system", "user", "assistant", "tool"]
+
+    model.script = Reply("Noted.")
+    await answered_in_chat(service, heard, said("Yes!"), "owner")
+    assert "Dinner?" in str(model.chats[-1].messages)
 
 
 # --- what must not go out -------------------------------------------------------------------------------------------

@@ -816,3 +816,24 @@ async def test_a_file_that_was_handed_over_can_be_opened_and_shown(
     await until(lambda: kept.lines[0].fact.text() == "no longer there", "the look at the file")
     assert not kept.lines[0].open.isEnabled()
     assert again.answer_text() == "Anything else?", "what was sent is not the answer"
+
+
+async def test_what_another_conversation_sent_here_is_shown_without_a_question(
+    window: ChatWindow, model: ModelServer, service: AgentService
+) -> None:
+    await service.change_settings({"channels.telegram.enabled": True})
+    model.script = Reply("Hello Anna.")
+    await service._intake.accept(Inbound("telegram", "1", "100", "100", "Anna", "hi", title="Anna"), "paired")
+    await until(lambda: window.list.model.rows, "the list")
+    anna = window.list.model.rows[0].id
+    window.show_conversation(anna)
+    await answered(window)
+    call = Reply(calls=[Call("send_message", {"to": "Anna", "text": "Dinner at seven?"})])
+    model.script = lambda request: Reply("Done.") if request.messages[-1]["role"] == "tool" else call
+    await service.send(await service.new_conversation(), "invite her")
+    await until(service.pending_approvals, "the question")
+    await service.resolve_approval(service.pending_approvals()[0].id, "allow", "desktop")
+    box = await answered(window, 2)
+    assert prose(box) == "Dinner at seven?"
+    assert not box.question.isVisible()
+    picture(window, "sent-elsewhere")

@@ -157,7 +157,8 @@ class TerminalChat:
         self._console.print()
 
     def _show_past(self, turn: TurnView) -> None:
-        self._console.print(Text(f"{self._glyphs.prompt} {visible(turn.question)}\n", style="bold"))
+        if not turn.unasked:
+            self._console.print(Text(f"{self._glyphs.prompt} {visible(turn.question)}\n", style="bold"))
         for number, item in enumerate(turn.items):
             if isinstance(item, TextItem):
                 if number:
