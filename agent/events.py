@@ -156,7 +156,7 @@ class Question:
     """A question of the model to the person whose message it works on. `expires_at` is a Unix time.
 
     `choices` are answers that it offers; words of one's own are always an answer. `asker` is who may answer besides the
-    owners ("telegram:4242").
+    owners ("telegram:4242"). `sources` are texts that were read before and that the question may come from.
     """
 
     id: str
@@ -167,6 +167,7 @@ class Question:
     choices: tuple[str, ...]
     expires_at: float
     asker: str = ""
+    sources: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,6 +128,8 @@ def posed(question: Question) -> str:
         lines.append(f"Answer with a number or in your own words here, or by `/answer {code(question)} 1`.")
     else:
         lines.append(f"Answer here, or by `/answer {code(question)}` and your words.")
+    if question.sources:
+        lines.append(f"Read before: {', '.join(question.sources)}.")
     return "\n\n".join(lines)
 
 

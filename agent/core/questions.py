@@ -39,13 +39,21 @@ class QuestionDesk:
         self._open: OpenQuestions[Question, Reply] = OpenQuestions(publish)
 
     async def ask(
-        self, text: str, choices: tuple[str, ...], *, asker: str, conversation_id: int, turn_id: int, call_id: str
+        self,
+        text: str,
+        choices: tuple[str, ...],
+        *,
+        asker: str,
+        conversation_id: int,
+        turn_id: int,
+        call_id: str,
+        sources: tuple[str, ...] = (),
     ) -> Reply:
         """Ask and wait. When the asking task is cancelled the question is withdrawn."""
         seconds = self._seconds()
         expires_at = time.time() + seconds
         number = secrets.token_hex(8)
-        question = Question(number, conversation_id, turn_id, call_id, text, choices, expires_at, asker)
+        question = Question(number, conversation_id, turn_id, call_id, text, choices, expires_at, asker, sources)
         await self._on_asked(question)
         return await self._open.wait(
             question,

@@ -29,7 +29,15 @@ class Ask(Protocol):
     """Puts a question to the person and waits for the answer."""
 
     def __call__(
-        self, text: str, choices: tuple[str, ...], *, asker: str, conversation_id: int, turn_id: int, call_id: str
+        self,
+        text: str,
+        choices: tuple[str, ...],
+        *,
+        asker: str,
+        conversation_id: int,
+        turn_id: int,
+        call_id: str,
+        sources: tuple[str, ...],
     ) -> Awaitable[Reply]: ...
 
 
@@ -60,6 +68,7 @@ def ask_tool(ask: Ask) -> Tool:
             conversation_id=context.conversation_id,
             turn_id=context.turn_id,
             call_id=context.call_id,
+            sources=context.sources,
         )
         if reply.text:
             return Outcome(f"The person answered: {reply.text}", detail={"answered_by": reply.by})

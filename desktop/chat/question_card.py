@@ -57,14 +57,7 @@ class QuestionCard(QFrame):
         identify(self.line, "questionLine", hint)
         self.send = Button(self.tr("Answer"), object_name="questionSend")
         self.send.setEnabled(False)
-        self.why = TextLabel(
-            self.tr("Your next message answers it as well. Without an answer it goes on at {time}.").format(
-                time=clock(question.expires_at)
-            ),
-            "secondary",
-            wrap=True,
-            object_name="questionWhy",
-        )
+        self.why = TextLabel(self._around(), "secondary", wrap=True, object_name="questionWhy")
         self.outcome = TextLabel("", "strong", wrap=True, selectable=True, object_name="questionOutcome")
         self._controls = QWidget()
         controls = QVBoxLayout(self._controls)
@@ -105,6 +98,12 @@ class QuestionCard(QFrame):
         self.outcome.set_role("" if answer else "secondary")
         self.outcome.show()
         self.setAccessibleName(f"{self.question.text} {self.outcome.text()}")
+
+    def _around(self) -> str:
+        read = self.tr("Read before: {sources}.").format(sources=", ".join(self.question.sources))
+        words = self.tr("Your next message answers it as well. Without an answer it goes on at {time}.")
+        ends = words.format(time=clock(self.question.expires_at))
+        return f"{read} {ends}" if self.question.sources else ends
 
     def _offered(self) -> QHBoxLayout | QVBoxLayout:
         """Short answers beside each other, else below each other."""

@@ -37,6 +37,8 @@ def card(question: Question) -> Panel:
         lines.append(Text())
     for number, choice in enumerate(question.choices, 1):
         lines.append(Text(f"{number}  {visible(choice, one_line=True)}", style="bold", overflow="fold"))
+    if question.sources:
+        lines.append(Text(f"\nRead before: {visible(', '.join(question.sources))}.", style="dim"))
     return Panel(
         Group(*lines),
         title=Text(" A question ", style="bold"),
