@@ -1,4 +1,4 @@
-"""Whom a message can be sent to: conversations that are in the database, of channels that are switched on."""
+"""Whom a message can be sent to: conversations in the database, of the window and of channels that are switched on."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from agent.views import Conversation
 MOST_NAMED = 12
 """Conversations that a refusal names."""
 _MOST_KNOWN = 2_000
+DESKTOP = "desktop"
+"""What the channel of the window and the terminal is called here."""
 _NAME_CHARS = 40
 
 
@@ -28,18 +30,16 @@ class Addresses:
     switched_on: Callable[[str], bool]
 
     def find(self, wanted: str, context: ToolContext) -> Recipient:
-        """The conversation that is meant: "here", "telegram: Anna", a name that only one has, "#12", or the transport's
-        id ("telegram:4242"). Only an owner's turn reaches others, and is told their names."""
+        """The one that is meant: "here", "telegram: Anna", "desktop: Taxes", a name that only one has, "#12", or the
+        transport's id ("telegram:4242"). Only an owner's turn reaches others, and is told their names."""
         name = " ".join(wanted.split())
         if name.casefold() in ("", "here"):
             return self._here(context)
         if context.sender_role != "owner":
             raise ToolError('Only this conversation can be written to: "here".')
-        known = [
-            one
-            for one in self.database.read_here(lambda db: conversations.find(db, "", _MOST_KNOWN))
-            if one.channel != LOCAL and self.switched_on(one.channel)
-        ]
+        found = self.database.read_here(lambda db: conversations.find(db, "", _MOST_KNOWN))
+        known = [one for one in found if one.channel == LOCAL or self.switched_on(one.channel)]
+        known.sort(key=lambda one: one.channel == LOCAL)  # people first
         found = _meant(name, known)
         if len(found) == 1:
             return _recipient(found[0])
@@ -64,8 +64,16 @@ def _meant(name: str, known: Sequence[Conversation]) -> list[Conversation]:
         one
         for one in known
         if folded in (f"#{one.id}", _folded(one.title))
-        or (colon and channel == one.channel and rest in (_folded(one.title), f"#{one.id}", one.chat_id.casefold()))
+        or (colon and channel == _channel(one) and rest in (_folded(one.title), f"#{one.id}", one.chat_id.casefold()))
     ]
+
+
+def _channel(one: Conversation) -> str:
+    return DESKTOP if one.channel == LOCAL else one.channel
+
+
+def _name(one: Conversation) -> str:
+    return one.title or ("untitled" if one.channel == LOCAL else one.chat_id)
 
 
 def _folded(title: str) -> str:
@@ -73,11 +81,9 @@ def _folded(title: str) -> str:
 
 
 def _listed(found: Sequence[Conversation]) -> str:
-    names = [
-        f"#{one.id} {one.channel}: {one_line(one.title or one.chat_id, _NAME_CHARS)}" for one in found[:MOST_NAMED]
-    ]
+    names = [f"#{one.id} {one.channel}: {one_line(_name(one), _NAME_CHARS)}" for one in found[:MOST_NAMED]]
     return ", ".join(names) + (f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else "")
 
 
 def _recipient(one: Conversation) -> Recipient:
-    return Recipient(one.id, one.channel, one.chat_id, one.title or one.chat_id)
+    return Recipient(one.id, one.channel, one.chat_id, _name(one), _channel(one))

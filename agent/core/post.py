@@ -58,9 +58,7 @@ class PostOffice:
 
         outbox_id, turn_id = await self.database.write(put)
         if turn_id is not None:
-            self.forget(to.conversation_id)
-            self.events.publish(MessageSent(to.conversation_id, turn_id, "", said, ()))
-            self.events.publish(ConversationChanged(to.conversation_id))
+            self._tell_there(to, turn_id, said)
         detail = {"outbox_id": outbox_id}
         if not self.connected(to.channel):
             self.deliver(outbox_id)
@@ -74,13 +72,28 @@ class PostOffice:
         return Outcome(f"On its way, not delivered yet. {words}".strip(), detail=detail)
 
     async def _show(self, context: ToolContext, to: Recipient, text: str, files: Sequence[Path]) -> Outcome:
-        await self.database.write(
-            lambda db: outbox.keep_shown(
-                db, to.conversation_id, to.chat_id, context.turn_id, context.call_id, text, files
+        """In the window: below its call, or as a turn of its own in another conversation."""
+        if to.key == context.here:
+            turn, call = context.turn_id, context.call_id
+            await self.database.write(
+                lambda db: outbox.keep_shown(db, to.conversation_id, to.chat_id, turn, call, text, files)
             )
-        )
-        self.events.publish(MessageSent(to.conversation_id, context.turn_id, context.call_id, text, tuple(files)))
-        return Outcome("Shown to the person.")
+            self.events.publish(MessageSent(to.conversation_id, turn, call, text, tuple(files)))
+            return Outcome("Shown to the person.")
+
+        def put(db: Connection) -> int:
+            turn_id = _put_down(db, to, text, context.sources)
+            if files:
+                outbox.keep_shown(db, to.conversation_id, to.chat_id, turn_id, "", "", files)
+            return turn_id
+
+        self._tell_there(to, await self.database.write(put), text)
+        return Outcome("It stands in that conversation.")
+
+    def _tell_there(self, to: Recipient, turn_id: int, said: str) -> None:
+        self.forget(to.conversation_id)
+        self.events.publish(MessageSent(to.conversation_id, turn_id, "", said, ()))
+        self.events.publish(ConversationChanged(to.conversation_id))
 
     async def _arrival(self, outbox_id: int) -> tuple[str, str]:
         """How far it came, and why no further."""

@@ -298,4 +298,6 @@ def _items(said: list[Message], effects: dict[str, ToolItem], sent: dict[str, Se
                     )
                     if part.id in sent:
                         items.append(sent[part.id])
+    if "" in sent:  # from another conversation: by no call of this one
+        items.append(sent[""])
     return tuple(items)

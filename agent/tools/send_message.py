@@ -20,12 +20,13 @@ LONGEST = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """A known conversation. `name` is what people call it ("Anna")."""
+    """A known conversation. `name` is what people call it ("Anna"), `place` where it is ("telegram", "desktop")."""
 
     conversation_id: int
     channel: str
     chat_id: str
     name: str
+    place: str
 
     @property
     def key(self) -> str:
@@ -69,7 +70,7 @@ def send_tool(book: AddressBook, post: Post) -> Tool:
         if sum(sizes) > enclosures.LARGEST:
             raise ToolError(f"The files have more than {enclosures.LARGEST // 1_000_000} MB together.")
         here = recipient.key == context.here
-        name = "this conversation" if here else f"{one_line(recipient.name, 40)} ({recipient.channel})"
+        name = "this conversation" if here else f"{one_line(recipient.name, 40)} ({recipient.place})"
         lines = [f"To {visible(recipient.name)} ({visible(recipient.key)}):", "", visible(text.strip())]
         for place, size in zip(readable, sizes, strict=True):
             lines.append(f"\nWith the file {visible(place.full or place.shown)} ({size:,} bytes)")

@@ -87,6 +87,7 @@ class SentCard(QFrame):
         self.words.append(text)
         self.words.close_text()
         column.addWidget(self.words)
+        self.words.setHidden(not text)
         self.lines = [FileLine(path) for path in files]
         for line in self.lines:
             column.addWidget(line)

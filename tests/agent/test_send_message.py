@@ -170,9 +170,8 @@ async def test_a_denied_message_does_not_go_out_and_always_means_this_recipient_
         ("Bob", "could be #"),
         ("discord: Anna", "no conversation"),
         ("#999999", "no conversation"),
-        ("go", "no conversation"),
     ],
-    ids=["unknown", "a part of a name", "two of that name", "another channel", "a number", "a chat of the window"],
+    ids=["unknown", "a part of a name", "two of that name", "another channel", "a number"],
 )
 async def test_whoever_is_not_known_exactly_is_refused_with_those_that_are(
     service: AgentService, model: ModelServer, heard: Heard, people: dict[str, int], to: str, words: str
@@ -188,7 +187,25 @@ async def test_a_channel_that_is_switched_off_reaches_nobody(
 ) -> None:
     await service.change_settings({"channels.telegram.enabled": False})
     await run(service, heard, model, to="Anna", text="x")
-    assert "There is none but this one." in heard.of(ToolFinished)[0].text
+    refused = heard.of(ToolFinished)[0].text
+    assert "no conversation 'Anna'" in refused and "telegram" not in refused
+
+
+async def test_a_chat_can_put_something_into_a_conversation_of_the_window(
+    service: AgentService, model: ModelServer, heard: Heard, paths: Paths, people: dict[str, int]
+) -> None:
+    (paths.workspace / "a.txt").write_text("a")
+    taxes = await service.new_conversation("Taxes")
+    model.script = sends({"to": "Desktop: taxes", "text": "The letter came.", "files": ["a.txt"]})
+    await service._intake.accept(said("note it"), "owner")
+    approval = (await heard.wait(ApprovalAsked)).approval
+    assert approval.title == "Send a message to Taxes (desktop)?"
+    await service.resolve_approval(approval.id, "allow", "desktop")
+    await heard.wait(TurnFinished)
+
+    [view] = await service.timeline(taxes)
+    assert view.items == (TextItem("The letter came."), SentItem("", (paths.workspace / "a.txt",)))
+    assert {row.chat_id for row in await waiting(service)} == {"100"}, "only the answer goes to Telegram"
 
 
 async def test_the_other_conversation_knows_what_was_sent_and_what_was_read_before(
