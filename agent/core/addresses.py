@@ -45,7 +45,7 @@ class Addresses:
             return _recipient(found[0])
         if found:
             raise ToolError(f"{one_line(name)!r} could be {_listed(found)}. Name one by its number.")
-        near = [one for one in known if name.partition(":")[2].strip().casefold() in one.title.casefold()]
+        near = [one for one in known if name.rpartition(":")[2].strip().casefold() in one.title.casefold()]
         others = f" There are: {_listed(near or known)}." if known else " There is none but this one."
         raise ToolError(f"There is no conversation {one_line(name)!r}.{others}")
 
@@ -81,7 +81,7 @@ def _folded(title: str) -> str:
 
 
 def _listed(found: Sequence[Conversation]) -> str:
-    names = [f"#{one.id} {one.channel}: {one_line(_name(one), _NAME_CHARS)}" for one in found[:MOST_NAMED]]
+    names = [f"#{one.id} {_channel(one)}: {one_line(_name(one), _NAME_CHARS)}" for one in found[:MOST_NAMED]]
     return ", ".join(names) + (f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else "")
 
 

@@ -203,6 +203,8 @@ async def test_a_chat_can_put_something_into_a_conversation_of_the_window(
     await service.resolve_approval(approval.id, "allow", "desktop")
     await heard.wait(TurnFinished)
 
+    await run(service, heard, model, to="tax", text="x")
+    assert f"There are: #{taxes} desktop: Taxes." in heard.of(ToolFinished)[-1].text
     [view] = await service.timeline(taxes)
     assert view.items == (TextItem("The letter came."), SentItem("", (paths.workspace / "a.txt",)))
     assert {row.chat_id for row in await waiting(service)} == {"100"}, "only the answer goes to Telegram"
