@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ MOST = 10
 LARGEST = 50_000_000
 """Bytes of all files of one message: what a bot may send on Telegram."""
 _PIECE = 65_536
+_PAUSE = 0.0005  # seconds
 _LONGEST_KEY = 4_096
 """Bytes of a key, however it is written, that begins in one piece and ends in the next."""
 
@@ -55,7 +57,9 @@ def carries_a_key(path: Path, scrub: Callable[[str], str]) -> bool:
     """Whether a known key stands in a file, also in the two bytes a character of Windows. What is packed (zip, and so
     Office documents) is not unpacked."""
     before = b""
+    pause = threading.Event()
     for piece in pieces(path):
+        pause.wait(_PAUSE)  # a search holds the interpreter: whoever waits for it gets it between two pieces
         data = before + piece
         for form in (data, data.replace(b"\0", b"")) if b"\0" in data else (data,):
             text = form.decode("latin-1")
