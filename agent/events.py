@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from agent.providers.types import Usage
@@ -81,7 +82,7 @@ class TurnNotice:
 
 @dataclass(frozen=True, slots=True)
 class ToolCalled:
-    """The model asked for a tool; nothing has run yet."""
+    """The model asked for a tool; nothing has run yet. `parent` is the call whose subagent asked, empty for none."""
 
     conversation_id: int
     turn_id: int
@@ -89,11 +90,12 @@ class ToolCalled:
     name: str
     arguments: Mapping[str, Any]
     summary: str
+    parent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ToolFinished:
-    """A tool call ended. `seconds` is the run time without the wait for an approval."""
+    """A tool call ended. `seconds` is the run time without the wait for an approval, `parent` as in `ToolCalled`."""
 
     conversation_id: int
     turn_id: int
@@ -102,6 +104,19 @@ class ToolFinished:
     ok: bool
     text: str
     seconds: float
+    parent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageSent:
+    """A turn of the window or the terminal sent a message with files into its own conversation, by this call. Without a
+    call it was sent from another conversation into this one, where it is a turn of its own."""
+
+    conversation_id: int
+    turn_id: int
+    call_id: str
+    text: str
+    files: tuple[Path, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +157,41 @@ class ApprovalResolved:
 
     approval: Approval
     choice: ApprovalChoice
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question of the model to the person whose message it works on. `expires_at` is a Unix time.
+
+    `choices` are answers that it offers; words of one's own are always an answer. `asker` is who may answer besides the
+    owners ("telegram:4242"). `sources` are texts that were read before and that the question may come from.
+    """
+
+    id: str
+    conversation_id: int
+    turn_id: int
+    call_id: str
+    text: str
+    choices: tuple[str, ...]
+    expires_at: float
+    asker: str = ""
+    sources: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionAsked:
+    """The model wants to know something before it goes on."""
+
+    question: Question
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionResolved:
+    """It was answered; without an answer `by` says why: "timeout", "stopped", or "nobody" is there to answer."""
+
+    question: Question
+    answer: str
     by: str
 
 
@@ -255,6 +305,9 @@ Event = (
     | ToolFinished
     | ApprovalAsked
     | ApprovalResolved
+    | QuestionAsked
+    | QuestionResolved
+    | MessageSent
     | TurnFinished
     | ChannelChanged
     | PairingAsked
@@ -270,6 +323,8 @@ def conversation_of(event: Event) -> int | None:
     """The conversation an event belongs to; None for those of the whole agent (channels, settings)."""
     if isinstance(event, ApprovalAsked | ApprovalResolved):
         return event.approval.conversation_id
+    if isinstance(event, QuestionAsked | QuestionResolved):
+        return event.question.conversation_id
     return getattr(event, "conversation_id", None)
 
 

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from agent import logs
 from agent.channels.channel import Inbound, Role
 from agent.channels.connectors import CHANNEL_NAMES, Connectors
+from agent.core.addresses import Addresses
 from agent.core.asking import ChatQuestions
 from agent.core.budget import Budget
 from agent.core.commands import CommandDesk
@@ -24,8 +25,11 @@ from agent.core.history import History
 from agent.core.intake import Intake
 from agent.core.lanes import Lanes
 from agent.core.ledger import Ledger
+from agent.core.post import PostOffice
+from agent.core.questions import QuestionDesk
 from agent.core.record import TurnRecorder
 from agent.core.spending import Spending
+from agent.core.subagent import Subagents
 from agent.core.titles import Titles
 from agent.core.turn import TurnRunner
 from agent.core.voices import Voices
@@ -40,6 +44,8 @@ from agent.events import (
     Event,
     EventBus,
     PairingAsked,
+    Question,
+    QuestionAsked,
     SettingsChanged,
     TurnFinished,
     TurnJoined,
@@ -62,10 +68,13 @@ from agent.settings import QueueMode, SafetyMode, Settings, SettingsFile
 from agent.skills.library import Skills
 from agent.storage import approvals as approval_rows
 from agent.storage import conversations, effects, inbox, messages, outbox, turns
+from agent.storage import questions as question_rows
 from agent.storage.conversations import LOCAL
 from agent.storage.database import Database
 from agent.storage.instance import Instance
+from agent.tools.ask_user import ask_tool
 from agent.tools.builtin import built_in_toolbox
+from agent.tools.send_message import send_tool
 from agent.tools.skills import skill_tools
 from agent.tools.web import web_tools
 from agent.views import (
@@ -119,6 +128,9 @@ class AgentService:
         self._approvals = ApprovalDesk(
             publish, lambda: self._settings.safety.approval_seconds, self._note_question, self._note_decision
         )
+        self._wanted = QuestionDesk(
+            publish, lambda: self._settings.safety.approval_seconds, self._note_wanted, self._note_answer
+        )
         self._grants = Grants(database, publish)
         self._fences = Fences()
         self._web = WebClient(lambda: self._settings.network)
@@ -133,12 +145,26 @@ class AgentService:
         )
         self.model_files = ModelFiles(paths.data / "models", lambda: self._settings, self.change_settings, publish)
         self._titles = Titles(database, self._router, budget, prompt.title, publish)
+        self._post = PostOffice(
+            database,
+            self.events,
+            lambda outbox_id: self._connectors.deliver(outbox_id),
+            lambda channel: self._connectors.is_connected(channel),
+            self._read_again,
+            paths.data / "outgoing",
+        )
+        toolbox = self._toolbox = built_in_toolbox(
+            (
+                *web_tools(lambda: self._settings, self._search_key, self._web),
+                ask_tool(self._wanted.ask),
+                send_tool(Addresses(database, self._is_switched_on), self._post),
+                *skill_tools(self.skills),
+            )
+        )
         runner = TurnRunner(
             recorder=self._recorder,
             router=self._router,
-            toolbox=built_in_toolbox(
-                (*web_tools(lambda: self._settings, self._search_key, self._web), *skill_tools(self.skills))
-            ),
+            toolbox=toolbox,
             approvals=self._approvals,
             budget=budget,
             compactor=Compactor(
@@ -149,6 +175,7 @@ class AgentService:
                 lambda: self._settings.model.history_messages,
                 prompt.summary,
             ),
+            subagents=Subagents(self._router, toolbox, budget, prompt, lambda: self._settings, publish),
             prompt=prompt,
             settings=lambda: self._settings,
             workspace=self.workspace,
@@ -175,7 +202,14 @@ class AgentService:
             self.resolve_pairing,
         )
         self._intake = Intake(
-            database, self._lanes, desk, instance, publish, lambda: self._settings, lambda: self.workspace().root
+            database,
+            self._lanes,
+            desk,
+            instance,
+            publish,
+            lambda: self._settings,
+            lambda: self.workspace().root,
+            self._wanted,
         )
         self._connectors = Connectors(
             database,
@@ -186,10 +220,11 @@ class AgentService:
             lambda: self.workspace().root,
         )
         self._voices = Voices(self._router.directory, budget, lambda: self._settings)
-        self._questions = ChatQuestions(database, self._approvals, self._owners, self._connectors.deliver)
+        self._questions = ChatQuestions(database, self._approvals, self._wanted, self._owners, self._connectors.deliver)
         self.events.subscribe(self._heard)
         self._watch = FileWatch(file.path, self.reload_settings)
         self._continued: set[int] = set()
+        self._changed_meanwhile: set[int] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopped = False
 
@@ -345,8 +380,14 @@ class AgentService:
     async def send(self, conversation_id: int, text: str, images: Sequence[Image] = (), *, model: str = "") -> int:
         """Commit a message of the local user and let its lane answer; returns the inbox id.
 
-        Commands (/new, /stop, /model, /status, /help) are answered at once. What happens is told by events.
+        Commands (/new, /stop, /model, /status, /help) are answered at once, and what a turn here asked is answered by
+        the next message. What happens is told by events.
         """
+        return await self._send(conversation_id, text, images, model=model)
+
+    async def _send(
+        self, conversation_id: int, text: str, images: Sequence[Image], *, model: str, may_reply: bool = True
+    ) -> int:
         if model:
             self._router.check_reference(model)
         conversation = await self.conversation(conversation_id)
@@ -360,7 +401,7 @@ class AgentService:
             images=tuple(images),
             sent_at=time.time(),
         )
-        inbox_id = await self._intake.accept(inbound, "owner", model=model)
+        inbox_id = await self._intake.accept(inbound, "owner", model=model, may_reply=may_reply)
         assert inbox_id is not None, "a fresh transport id cannot be a repeat"
         return inbox_id
 
@@ -378,7 +419,7 @@ class AgentService:
         unsubscribe = self.events.subscribe(heard.put_nowait, conversation_id)
         finished = False
         try:
-            inbox_id = await self.send(conversation_id, text, images, model=model)
+            inbox_id = await self._send(conversation_id, text, images, model=model, may_reply=False)
             turn_id: int | None = None
             while not finished:
                 event = await heard.get()
@@ -421,7 +462,7 @@ class AgentService:
             images=tuple(part for part in asked.message.parts if isinstance(part, Image)),
             sent_at=time.time(),
         )
-        again = await self._intake.accept(inbound, asked.sender_role, model=model)
+        again = await self._intake.accept(inbound, asked.sender_role, model=model, may_reply=False)
         assert again is not None, "a fresh transport id cannot be a repeat"
         return again
 
@@ -446,6 +487,15 @@ class AgentService:
     async def resolve_approval(self, approval_id: str, choice: ApprovalChoice, by: str) -> bool:
         """The first valid answer wins; False when it was decided before, timed out or never existed."""
         return self._approvals.resolve(approval_id, choice, by)
+
+    def pending_questions(self) -> tuple[Question, ...]:
+        """What the model wants to know before it goes on."""
+        return self._wanted.pending()
+
+    async def answer_question(self, question_id: str, text: str, by: str) -> bool:
+        """The first answer wins; the number of a choice stands for it. False when it says nothing, or the question is
+        over. `by` is a person's place; "nobody" tells that there is no person to ask."""
+        return self._wanted.answer(question_id, text, by)
 
     async def grants(self) -> list[Grant]:
         """What a person permitted for a conversation or for always, the newest first."""
@@ -638,9 +688,16 @@ class AgentService:
     async def _note_decision(self, approval_id: str, choice: ApprovalChoice, by: str) -> None:
         await self._database.write(lambda db: approval_rows.decided(db, approval_id, choice, by))
 
+    async def _note_wanted(self, question: Question) -> None:
+        await self._database.write(lambda db: question_rows.asked(db, question))
+
+    async def _note_answer(self, question_id: str, answer: str, by: str) -> None:
+        await self._database.write(lambda db: question_rows.answered(db, question_id, answer, by))
+
     async def _tidy(self) -> None:
         while True:
             await asyncio.to_thread(self._history.ledger.tidy)
+            await asyncio.to_thread(self._post.tidy)
             await asyncio.sleep(TIDY_SECONDS)
 
     def _keep(self, work: Coroutine[Any, Any, None]) -> None:
@@ -658,6 +715,16 @@ class AgentService:
     async def _again(self, conversation_id: int, inbox_id: int) -> None:
         await self.ask_again(conversation_id, inbox_id)
 
+    def _read_again(self, conversation_id: int) -> None:
+        """Something was added to a conversation; a turn that runs in it goes on with what it knows."""
+        if conversation_id in self._lanes.busy():
+            self._changed_meanwhile.add(conversation_id)
+        else:
+            self._transcripts.forget(conversation_id)
+
+    def _is_switched_on(self, channel: str) -> bool:
+        return bool(getattr(getattr(self._settings.channels, channel, None), "enabled", False))
+
     def _owners(self, channel: str) -> tuple[str, ...]:
         """Their private chats, which bear their own ids."""
         return tuple(str(owner) for owner in getattr(self._settings.channels, channel).owners)
@@ -667,6 +734,11 @@ class AgentService:
             self._keep(self._questions.ask(event.approval))
         if isinstance(event, PairingAsked):
             self._keep(self._questions.announce(event))
+        if isinstance(event, QuestionAsked):
+            self._keep(self._questions.ask_person(event.question))
+        if isinstance(event, TurnFinished) and event.conversation_id in self._changed_meanwhile:
+            self._changed_meanwhile.discard(event.conversation_id)
+            self._transcripts.forget(event.conversation_id)
         if self._settings.model.titles and isinstance(event, TurnFinished) and event.status == "answered":
             self._keep(self._titles.give(event))
 

@@ -142,6 +142,10 @@ class TurnSettings(Section):
     given to the model at the next step), "collect" (is answered with the others that wait), "interrupt" (ends it)."""
     tool_output_chars: int = Field(default=30_000, ge=1000)
     """What a model is shown of one tool result at most."""
+    subagent_steps: int = Field(default=20, ge=1)
+    """Model calls of one subagent at most; never more than its turn has left."""
+    subagent_usd: float = Field(default=0.50, gt=0)
+    """What one subagent may cost at most; the limits of the budget count besides."""
 
 
 class AudioSettings(Section):

@@ -51,7 +51,8 @@ class ReasoningItem:
 
 @dataclass(frozen=True, slots=True)
 class ToolItem:
-    """A tool call; `text` and `ok` are None while nothing came back."""
+    """A tool call; `text` and `ok` are None while nothing came back. `inner` are those of the subagent that it
+    started."""
 
     call_id: str
     name: str
@@ -60,9 +61,18 @@ class ToolItem:
     text: str | None = None
     ok: bool | None = None
     seconds: float | None = None
+    inner: tuple[ToolItem, ...] = ()
 
 
-TurnItem = TextItem | ReasoningItem | ToolItem
+@dataclass(frozen=True, slots=True)
+class SentItem:
+    """A message with files that the agent sent into its own conversation in the window."""
+
+    text: str
+    files: tuple[Path, ...]
+
+
+TurnItem = TextItem | ReasoningItem | ToolItem | SentItem
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +95,8 @@ class TurnView:
     acted: bool = False
     """Whether it did more than look."""
     undone: bool = False
+    unasked: bool = False
+    """The agent wrote of its own accord, sent from another conversation: there is no question."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +181,7 @@ class UsageRow:
     seconds: float
 
 
-Purpose = Literal["chat", "title", "compaction", "transcription"]
+Purpose = Literal["chat", "subagent", "title", "compaction", "transcription"]
 """What a call of a model was made for."""
 Period = Literal["day", "month"]
 

@@ -8,7 +8,7 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,7 +87,8 @@ class Application(QObject):
         tray, bridge = self.tray, self.bridge
         tray.toggle_requested.connect(self.toggle)
         tray.open_requested.connect(self.open)
-        tray.approvals_requested.connect(self._show_first_approval)
+        tray.approvals_requested.connect(lambda: self._show_first(self.bridge.state.approvals))
+        tray.questions_requested.connect(lambda: self._show_first(self.bridge.state.questions))
         tray.pairings_requested.connect(lambda: self.open_settings("channels"))
         tray.undelivered_requested.connect(lambda: self.open_settings("channels"))
         tray.channel_setup_requested.connect(lambda _name: self.open_settings("channels"))
@@ -99,6 +100,7 @@ class Application(QObject):
         bridge.state_changed.connect(tray.render)
         bridge.state_changed.connect(self._schedule_refresh)
         bridge.approval_asked.connect(self._tell_approval)
+        bridge.question_asked.connect(self._tell_question)
         bridge.pairing_asked.connect(self._tell_pairing)
         bridge.turn_finished.connect(self._turn_finished)
         bridge.limit_near.connect(self._tell_limit)
@@ -356,9 +358,8 @@ class Application(QObject):
         else:
             self.open()
 
-    def _show_first_approval(self) -> None:
-        approvals = self.bridge.state.approvals
-        self.open(approvals[0].conversation_id if approvals else None)
+    def _show_first(self, asked: Sequence[events.Approval | events.Question]) -> None:
+        self.open(asked[0].conversation_id if asked else None)
 
     def _watched(self) -> bool:
         """Whether the person looks at the application now."""
@@ -371,6 +372,17 @@ class Application(QObject):
         self._notifier.tell(
             self.tr("TrayClaw needs your decision"),
             event.approval.title,
+            window=self.window,
+            clicked=lambda: self.open(conversation),
+        )
+
+    def _tell_question(self, event: events.QuestionAsked) -> None:
+        if self._watched():
+            return
+        conversation = event.question.conversation_id
+        self._notifier.tell(
+            self.tr("TrayClaw has a question"),
+            _shortened(event.question.text),
             window=self.window,
             clicked=lambda: self.open(conversation),
         )

@@ -31,6 +31,9 @@ class Bridge(QObject):
     tool_finished = Signal(events.ToolFinished)
     approval_asked = Signal(events.ApprovalAsked)
     approval_resolved = Signal(events.ApprovalResolved)
+    question_asked = Signal(events.QuestionAsked)
+    question_resolved = Signal(events.QuestionResolved)
+    message_sent = Signal(events.MessageSent)
     turn_finished = Signal(events.TurnFinished)
     channel_changed = Signal(events.ChannelChanged)
     pairing_asked = Signal(events.PairingAsked)
@@ -59,6 +62,9 @@ class Bridge(QObject):
             events.ToolFinished: self.tool_finished,
             events.ApprovalAsked: self.approval_asked,
             events.ApprovalResolved: self.approval_resolved,
+            events.QuestionAsked: self.question_asked,
+            events.QuestionResolved: self.question_resolved,
+            events.MessageSent: self.message_sent,
             events.TurnFinished: self.turn_finished,
             events.ChannelChanged: self.channel_changed,
             events.PairingAsked: self.pairing_asked,
@@ -99,6 +105,7 @@ class Bridge(QObject):
             Snapshot(
                 busy=service.busy_conversations(),
                 approvals=service.pending_approvals(),
+                questions=service.pending_questions(),
                 pairings=pairings,
                 channels=service.channels(),
                 spent_today=today.spent,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, TypeVar
 
 from PySide6.QtCore import QCoreApplication
 
@@ -17,6 +17,9 @@ from agent.events import (
     Failure,
     PairingAsked,
     PairingResolved,
+    Question,
+    QuestionAsked,
+    QuestionResolved,
     TurnFinished,
     TurnStarted,
 )
@@ -48,6 +51,12 @@ class AppState:
     offline: bool = False
     undelivered: tuple[int, ...] = ()
     """Answers that did not arrive, as numbers of the outbox."""
+    questions: tuple[Question, ...] = ()
+
+    @property
+    def waiting_for_person(self) -> bool:
+        """Whether something is asked that only a person can answer."""
+        return bool(self.approvals or self.questions or self.pairings)
 
     @property
     def overall(self) -> Overall:
@@ -56,7 +65,7 @@ class AppState:
             return "error"
         if self.phase != "running":
             return "stopped"
-        if self.approvals or self.pairings:
+        if self.waiting_for_person:
             return "needs_you"
         if self.busy:
             return "working"
@@ -80,7 +89,7 @@ class AppState:
             return self.problem.title if self.problem else tr("TrayClaw could not start")
         if self.busy:
             return count(len(self.busy), tr("Working on 1 conversation"), tr("Working on {n} conversations"))
-        if self.approvals or self.pairings:
+        if self.waiting_for_person:
             return tr("Waiting for you")
         if self.problem:
             return self.problem.title
@@ -114,6 +123,7 @@ class Snapshot:
     daily_limit: float
     model: str
     undelivered: tuple[int, ...] = ()
+    questions: tuple[Question, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +146,7 @@ def reduce(state: AppState, change: Change) -> AppState:
                 phase="running" if state.phase == "starting" else state.phase,
                 busy=change.busy,
                 approvals=change.approvals,
+                questions=change.questions,
                 pairings=change.pairings,
                 channels=change.channels,
                 spent_today=change.spent_today,
@@ -151,9 +162,13 @@ def reduce(state: AppState, change: Change) -> AppState:
         case TurnFinished():
             return _finished(state, change)
         case ApprovalAsked():
-            return replace(state, approvals=(*_without(state.approvals, change.approval.id), change.approval))
+            return replace(state, approvals=(*_but(state.approvals, change.approval.id), change.approval))
         case ApprovalResolved():
-            return replace(state, approvals=_without(state.approvals, change.approval.id))
+            return replace(state, approvals=_but(state.approvals, change.approval.id))
+        case QuestionAsked():
+            return replace(state, questions=(*_but(state.questions, change.question.id), change.question))
+        case QuestionResolved():
+            return replace(state, questions=_but(state.questions, change.question.id))
         case ChannelChanged():
             return replace(state, channels=tuple(_health(channel, change) for channel in state.channels))
         case DeliveryChanged():
@@ -201,6 +216,7 @@ def _finished(state: AppState, change: TurnFinished) -> AppState:
         state,
         busy=busy,
         approvals=tuple(approval for approval in state.approvals if approval.turn_id != change.turn_id),
+        questions=tuple(question for question in state.questions if question.turn_id != change.turn_id),
         spent_today=state.spent_today + change.cost_usd,
         spent_month=state.spent_month + change.cost_usd,
     )
@@ -213,8 +229,11 @@ def _finished(state: AppState, change: TurnFinished) -> AppState:
     return replace(state, offline=False, problem=change.failure)
 
 
-def _without(approvals: tuple[Approval, ...], approval_id: str) -> tuple[Approval, ...]:
-    return tuple(approval for approval in approvals if approval.id != approval_id)
+Asked = TypeVar("Asked", Approval, Question)
+
+
+def _but(asked: tuple[Asked, ...], asked_id: str) -> tuple[Asked, ...]:
+    return tuple(one for one in asked if one.id != asked_id)
 
 
 def _health(channel: ChannelHealth, change: ChannelChanged) -> ChannelHealth:

@@ -20,6 +20,7 @@ class Tray(QObject):
     toggle_requested = Signal()
     open_requested = Signal()
     approvals_requested = Signal()
+    questions_requested = Signal()
     pairings_requested = Signal()
     undelivered_requested = Signal()
     channel_start_requested = Signal(str)
@@ -37,6 +38,7 @@ class Tray(QObject):
         self._intents = {
             "trayOpen": self.open_requested,
             "trayApprovals": self.approvals_requested,
+            "trayQuestions": self.questions_requested,
             "trayPairings": self.pairings_requested,
             "trayUndelivered": self.undelivered_requested,
             "trayStopAll": self.stop_all_requested,

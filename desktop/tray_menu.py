@@ -77,6 +77,9 @@ def _waiting(state: AppState) -> list[Entry]:
     if state.approvals:
         text = count(len(state.approvals), tr("1 approval waits… Show"), tr("{n} approvals wait… Show"))
         lines.append(Entry("trayApprovals", text))
+    if state.questions:
+        text = count(len(state.questions), tr("1 question waits… Show"), tr("{n} questions wait… Show"))
+        lines.append(Entry("trayQuestions", text))
     if state.pairings:
         one, many = tr("1 person asks to be paired… Show"), tr("{n} people ask to be paired… Show")
         text = count(len(state.pairings), one, many)

@@ -115,6 +115,10 @@ class Connectors:
         """Whether it is connected or tries to be."""
         return any(one.name == name and one.state != "stopped" for one in self.health())
 
+    def is_connected(self, name: str) -> bool:
+        """Whether messages leave now."""
+        return self._supervisor.channel(name) is not None
+
     def health(self) -> tuple[ChannelHealth, ...]:
         """All channels and how they are."""
         return self._supervisor.health()

@@ -10,6 +10,8 @@ from agent.events import (
     ApprovalChoice,
     ApprovalResolved,
     Event,
+    MessageSent,
+    Question,
     ToolCalled,
     ToolFinished,
     TurnFinished,
@@ -27,7 +29,8 @@ class _Quiet:
 
 
 class JsonView(_Quiet):
-    """One JSON object a line on stdout. `choice` answers every approval; None asks at the terminal."""
+    """One JSON object a line on stdout. `choice` answers every approval, and nobody is there to answer the model's
+    questions; None asks at the terminal."""
 
     def __init__(self, choice: ApprovalChoice | None) -> None:
         self._choice = choice
@@ -39,6 +42,9 @@ class JsonView(_Quiet):
 
     async def decide(self, approval: Approval) -> ApprovalChoice:
         return self._choice or await _ask_on_stderr(approval)
+
+    async def reply(self, question: Question) -> str | None:
+        return None if self._choice else await _pose_on_stderr(question)
 
 
 class PlainView(_Quiet):
@@ -57,6 +63,9 @@ class PlainView(_Quiet):
             case ToolCalled():
                 self._end_line()
                 self._note(f"… {event.summary or event.name}")
+            case MessageSent():
+                self._end_line()
+                self._write("\n".join((event.text, *map(str, event.files))) + "\n")
             case ToolFinished():
                 self._note(f"{'ok' if event.ok else 'failed'}: {event.name} ({event.seconds:.1f} s)")
             case ApprovalResolved() if event.choice == "deny":
@@ -72,6 +81,9 @@ class PlainView(_Quiet):
 
     async def decide(self, approval: Approval) -> ApprovalChoice:
         return self._choice or await _ask_on_stderr(approval)
+
+    async def reply(self, question: Question) -> str | None:
+        return None if self._choice else await _pose_on_stderr(question)
 
     def _write(self, text: str) -> None:
         if text:
@@ -94,3 +106,9 @@ async def _ask_on_stderr(approval: Approval) -> ApprovalChoice:
     from agent.cli.terminal.approval import ask
 
     return await ask(approval, sys.stderr)
+
+
+async def _pose_on_stderr(question: Question) -> str:
+    from agent.cli.terminal.question import ask
+
+    return await ask(question, sys.stderr)

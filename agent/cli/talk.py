@@ -9,12 +9,24 @@ from typing import TYPE_CHECKING, Protocol
 
 from agent.cli.safe import typed
 from agent.cli.session import on_signals, stop_signals
-from agent.events import Approval, ApprovalAsked, ApprovalChoice, ApprovalResolved, Event, TurnFinished
+from agent.events import (
+    Approval,
+    ApprovalAsked,
+    ApprovalChoice,
+    ApprovalResolved,
+    Event,
+    Question,
+    QuestionAsked,
+    QuestionResolved,
+    TurnFinished,
+)
 
 if TYPE_CHECKING:
     from agent.service import AgentService
 
 BY = "terminal"
+NOBODY = "nobody"
+"""What is told in place of a person where there is none."""
 
 
 class View(Protocol):
@@ -33,7 +45,11 @@ class View(Protocol):
         ...
 
     async def decide(self, approval: Approval) -> ApprovalChoice:
-        """Answer a question. Cancelled when somebody else was faster. Raises KeyboardInterrupt to stop the turn."""
+        """Decide on an action. Cancelled when somebody else was faster. Raises KeyboardInterrupt to stop the turn."""
+        ...
+
+    async def reply(self, question: Question) -> str | None:
+        """Answer what the model wants to know; None where nobody is there. As `decide` otherwise."""
         ...
 
 
@@ -62,6 +78,15 @@ async def talk(
             raise
         await service.resolve_approval(approval.id, choice, BY)
 
+    async def reply(question: Question) -> None:
+        text = None
+        try:
+            text = await view.reply(question)
+        except (KeyboardInterrupt, EOFError):
+            stop()
+        finally:
+            await service.answer_question(question.id, text or "", BY if text else NOBODY)
+
     with on_signals(stop, *stop_signals()), _opened(view):
         async with contextlib.aclosing(service.converse(conversation_id, typed(text), model=model)) as events:
             async for event in events:
@@ -70,6 +95,10 @@ async def talk(
                     questions[event.approval.id] = asyncio.create_task(answer(event.approval))
                 elif isinstance(event, ApprovalResolved) and event.by != BY:
                     await _drop(questions.get(event.approval.id))
+                elif isinstance(event, QuestionAsked):
+                    questions[event.question.id] = asyncio.create_task(reply(event.question))
+                elif isinstance(event, QuestionResolved) and event.by not in (BY, NOBODY):
+                    await _drop(questions.get(event.question.id))
                 elif isinstance(event, TurnFinished):
                     finished = event
         for question in questions.values():

@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from agent.cli.texts import when
-from agent.views import Conversation, ReasoningItem, TextItem, ToolItem, TurnItem, TurnView
+from agent.views import Conversation, ReasoningItem, SentItem, TextItem, ToolItem, TurnItem, TurnView
 
 
 def markdown(conversation: Conversation, turns: Sequence[TurnView]) -> str:
     """Headings for who speaks, tool calls as quoted lines; thinking is left out."""
     parts = [f"# {conversation.title or f'Conversation {conversation.id}'}"]
     for turn in turns:
-        parts.append(f"## {turn.sender_name or 'You'}, {when(turn.asked_at)}\n\n{turn.question}")
+        if not turn.unasked:
+            parts.append(f"## {turn.sender_name or 'You'}, {when(turn.asked_at)}\n\n{turn.question}")
         said = [text for item in turn.items if (text := _item(item))]
         if said or turn.failure:
             parts.append("\n\n".join([f"## TrayClaw{f', {turn.model}' if turn.model else ''}", *said]))
@@ -38,10 +39,12 @@ def _item(item: TurnItem) -> str:
         case ToolItem():
             outcome = {True: "done", False: "failed", None: "no result"}[item.ok]
             return f"> {item.summary or item.name} ({outcome})"
+        case SentItem():
+            return "\n".join([item.text, *(f"- {path}" for path in item.files)])
         case _:
             return ""
 
 
 def _typed(item: TurnItem) -> dict[str, object]:
-    kinds = {TextItem: "text", ReasoningItem: "reasoning", ToolItem: "tool_call"}
+    kinds = {TextItem: "text", ReasoningItem: "reasoning", ToolItem: "tool_call", SentItem: "sent"}
     return {"type": kinds[type(item)], **asdict(item)}

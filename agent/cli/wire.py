@@ -13,8 +13,11 @@ from agent.events import (
     DeliveryChanged,
     Event,
     MessageReceived,
+    MessageSent,
     PairingAsked,
     PairingResolved,
+    QuestionAsked,
+    QuestionResolved,
     ToolCalled,
     ToolFinished,
     TurnFinished,
@@ -39,11 +42,21 @@ def turn_event(event: Event) -> dict[str, Any] | None:
         case TurnReasoning():
             return {"event": "reasoning", "delta": event.delta}
         case ToolCalled():
-            return {"event": "tool_call", "id": event.call_id, "name": event.name, "arguments": dict(event.arguments)}
+            call = {"event": "tool_call", "id": event.call_id, "name": event.name, "arguments": dict(event.arguments)}
+            return {**call, **_parent(event)}
         case ApprovalResolved():
             return {"event": "approval", "id": event.approval.call_id, "decision": event.choice}
+        case QuestionAsked():
+            asked = event.question
+            return {"event": "question", "id": asked.call_id, "text": asked.text, "choices": list(asked.choices)}
+        case QuestionResolved():
+            return {"event": "answer", "id": event.question.call_id, "text": event.answer, "by": event.by}
+        case MessageSent():
+            files = [str(path) for path in event.files]
+            return {"event": "sent", "id": event.call_id, "text": event.text, "files": files}
         case ToolFinished():
-            return {"event": "tool_result", "id": event.call_id, "ok": event.ok, "text": event.text}
+            result = {"event": "tool_result", "id": event.call_id, "ok": event.ok, "text": event.text}
+            return {**result, **_parent(event)}
         case TurnFinished() if event.failure is not None:
             failure = event.failure
             hint = next_step(failure, event.model)
@@ -95,6 +108,9 @@ def any_event(event: Event) -> dict[str, Any] | None:
         case ApprovalResolved():
             asked = event.approval
             return {**(turn_event(event) or {}), **_place(asked.conversation_id, asked.turn_id)}
+        case QuestionAsked() | QuestionResolved():
+            place = _place(event.question.conversation_id, event.question.turn_id)
+            return {**(turn_event(event) or {}), **place}
         case ChannelChanged():
             return {"event": "channel", "name": event.channel, "state": event.state, "detail": event.detail}
         case PairingAsked():
@@ -118,10 +134,15 @@ def any_event(event: Event) -> dict[str, Any] | None:
                 "state": event.state,
                 "detail": event.detail,
             }
-        case TurnText() | TurnReasoning() | ToolCalled() | ToolFinished() | TurnFinished():
+        case TurnText() | TurnReasoning() | ToolCalled() | ToolFinished() | MessageSent() | TurnFinished():
             return {**(turn_event(event) or {}), **_place(event.conversation_id, event.turn_id)}
         case _:
             return None
+
+
+def _parent(event: ToolCalled | ToolFinished) -> dict[str, str]:
+    """The call whose subagent made this one."""
+    return {"parent": event.parent} if event.parent else {}
 
 
 def _place(conversation_id: int, turn_id: int) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Questions about actions, asked and answered in messengers: by a code that only an owner can use."""
+"""Questions in messengers, answered by their codes: about actions, which an owner decides, and those of the model."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from sqlite3 import Connection
 
 from agent.channels.channel import Button
-from agent.errors import StorageError, UsageError
-from agent.events import Approval, ApprovalChoice, PairingAsked
+from agent.core.questions import QuestionDesk
+from agent.errors import PolicyRefusedError, StorageError, UsageError
+from agent.events import Approval, ApprovalChoice, PairingAsked, Question
 from agent.safety.approvals import ApprovalDesk
 from agent.safety.effects import visible
 from agent.storage import conversations, outbox, turns
@@ -25,10 +26,12 @@ _CHOICES: dict[str, ApprovalChoice] = {"": "allow", "once": "allow", "conversati
 
 @dataclass(slots=True)
 class ChatQuestions:
-    """Sends a question to the chat of the turn where an owner asked for it, else to the owners' own chats."""
+    """Sends a question about an action to the chat of the turn where an owner asked for it, else to the owners' own
+    chats; one of the model to the chat of the turn, whose next message answers it."""
 
     database: Database
     desk: ApprovalDesk
+    wanted: QuestionDesk
     owners: Callable[[str], tuple[str, ...]]
     deliver: Callable[[int], None]
 
@@ -71,6 +74,19 @@ class ChatQuestions:
 
         await self._send(queue)
 
+    async def ask_person(self, question: Question) -> None:
+        """Put a question of the model on its way to the chat that it works for; the desktop shows it as well."""
+
+        def queue(db: Connection) -> list[int]:
+            asker = turns.asker(db, question.turn_id)
+            if asker is None or asker.channel == LOCAL:
+                return []
+            conversation = conversations.ensure(db, asker.channel, asker.chat_id)
+            text, buttons = posed(question), choices(question)
+            return [outbox.add(db, conversation, asker.channel, asker.chat_id, None, text, buttons=buttons)]
+
+        await self._send(queue)
+
     async def _send(self, queue: Callable[[Connection], list[int]]) -> None:
         try:
             for outbox_id in await self.database.write(queue):
@@ -83,6 +99,7 @@ class ChatQuestions:
         found = [
             f"- `{code(approval)}`: {approval.title} `{approval.action[:200]}`" for approval in self.desk.pending()
         ]
+        found += [f"- `{code(question)}`: {question.text[:200]}" for question in self.wanted.pending()]
         return "\n".join(found) or "Nothing waits for your answer."
 
     def answer(self, text: str, by: str, *, allow: bool) -> str:
@@ -102,10 +119,48 @@ class ChatQuestions:
             choice, "Allowed, this time."
         )
 
+    def reply(self, text: str, by: str, *, owner: bool) -> str:
+        """`/answer CODE 2`, or words in place of the number. Raises `UsageError`, and `PolicyRefusedError` for somebody
+        who is not asked."""
+        wanted, _, said = text.strip().partition(" ")
+        matching = [one for one in self.wanted.pending() if wanted and code(one) == wanted.upper()]
+        if not matching:
+            raise UsageError(
+                f"No question with the code {wanted or '(none)'} waits.",
+                title="This question is over",
+                hint="Write what you want to say as a message.",
+            )
+        if not owner and matching[0].asker != by:
+            raise PolicyRefusedError("This question is for somebody else.")
+        if not self.wanted.answer(matching[0].id, said, by):
+            hint = f"Write `/answer {code(matching[0])}` and what you answer."
+            raise UsageError("There is no answer in that.", title="The answer is missing", hint=hint)
+        return "Thank you."
 
-def code(approval: Approval) -> str:
+
+def code(question: Approval | Question) -> str:
     """What a person types to mean this question."""
-    return approval.id[:_CODE_CHARS].upper()
+    return question.id[:_CODE_CHARS].upper()
+
+
+def posed(question: Question) -> str:
+    """A question of the model with all that can be answered, in Markdown; it can be answered without its buttons."""
+    lines = [question.text]
+    if question.choices:
+        lines.append("\n".join(f"{number}. {choice}" for number, choice in enumerate(question.choices, 1)))
+        lines.append(f"Answer with a number or in your own words here, or by `/answer {code(question)} 1`.")
+    else:
+        lines.append(f"Answer here, or by `/answer {code(question)}` and your words.")
+    if question.sources:
+        lines.append(f"Read before: {', '.join(question.sources)}.")
+    return "\n\n".join(lines)
+
+
+def choices(question: Question) -> tuple[Button, ...]:
+    """A button for each answer that is offered."""
+    return tuple(
+        Button(choice, f"/answer {code(question)} {number}") for number, choice in enumerate(question.choices, 1)
+    )
 
 
 def buttons(approval: Approval) -> tuple[Button, ...]:

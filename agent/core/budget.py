@@ -61,16 +61,32 @@ class _Held:
     most: float = 0.0
 
 
+@dataclass(slots=True)
+class Purse:
+    """What one piece of work may cost besides the limits, in USD."""
+
+    limit: float
+    spent: float = 0.0
+
+    def check(self, likely: float) -> None:
+        """Raises `BudgetExceededError` when that much more does not fit."""
+        if self.spent + likely > self.limit:
+            raise BudgetExceededError(
+                f"${self.spent:.2f} of ${self.limit:.2f} for this task are spent; a call could cost ${likely:.2f} more."
+            )
+
+
 @dataclass(frozen=True, slots=True)
 class BudgetAccount:
     """A payer: a purpose within a conversation. `put` takes the finished meters to whoever commits them with a turn;
-    without it each is written down at once."""
+    without it each is written down at once. `purse` is a limit of its own."""
 
     budget: Budget
     purpose: Purpose
     conversation_id: int | None
     channel: str
     put: Callable[[Meter], None] | None
+    purse: Purse | None = None
 
     @asynccontextmanager
     async def call(self, target: Resolved, request: ChatRequest) -> AsyncGenerator[Meter, None]:
@@ -84,7 +100,7 @@ class BudgetAccount:
             request.max_tokens,
             self.budget.clock(),
         )
-        await self.budget.reserve(meter)
+        await self.budget.reserve(meter, self.purse)
         began = time.monotonic()
         try:
             yield meter
@@ -95,6 +111,8 @@ class BudgetAccount:
         finally:
             meter.seconds = time.monotonic() - began
             await self.budget.settle(meter, self.put)
+            if self.purse is not None:
+                self.purse.spent += meter.price.usd
 
 
 class Budget:
@@ -133,10 +151,15 @@ class Budget:
         self._changed = asyncio.Event()
 
     def account(
-        self, purpose: Purpose, conversation_id: int | None, channel: str, put: Callable[[Meter], None] | None = None
+        self,
+        purpose: Purpose,
+        conversation_id: int | None,
+        channel: str,
+        put: Callable[[Meter], None] | None = None,
+        purse: Purse | None = None,
     ) -> BudgetAccount:
         """Who pays for calls of that purpose."""
-        return BudgetAccount(self, purpose, conversation_id, channel, put)
+        return BudgetAccount(self, purpose, conversation_id, channel, put, purse)
 
     def forget(self) -> None:
         """Read again what was spent: another process has written, or limits were changed."""
@@ -150,11 +173,13 @@ class Budget:
                 self._saved_meanwhile.append(meter)
 
     # --- calls ------------------------------------------------------------------------------------------------------
-    async def reserve(self, meter: Meter) -> None:
+    async def reserve(self, meter: Meter, purse: Purse | None = None) -> None:
         """Set the cost aside; may wait for calls under way. Raises `BudgetExceededError`."""
         likely = (await self._price(meter.target, meter.estimate())).usd
         if not likely:
             return
+        if purse is not None:
+            purse.check(likely)
         most = max(likely, (await self._price(meter.target, meter.worst())).usd)
         while True:
             await self.refresh()

@@ -39,9 +39,10 @@ class CommandDesk:
     questions: Callable[[], ChatQuestions]
     pair: Callable[[str, bool], Awaitable[Person | None]]
 
-    async def answer(self, conversation_id: int, command: Command, role: Role) -> str:
-        """Do it, and say what was done in Markdown. Raises `RefusedError` for what only an owner may do."""
-        if role == "member" and command.name not in ("help", "start", "status"):
+    async def answer(self, conversation_id: int, command: Command, role: Role, sender: str = "chat") -> str:
+        """Do it, and say what was done in Markdown; `sender` is who wrote it ("telegram:4242"). Raises `RefusedError`
+        for what only an owner may do."""
+        if role == "member" and command.name not in ("help", "start", "status", "answer"):
             raise PolicyRefusedError("In a group only the owner may do that.", hint="Ask them.")
         if command.name in ("undo", "allow", "deny", "approvals", "pair", "mode") and role != "owner":
             raise PolicyRefusedError("Only the owner may decide about what is done, or undo it.", hint="Ask them.")
@@ -75,6 +76,8 @@ class CommandDesk:
                 return await self._limit(conversation_id, "")
             case "enable" | "disable":
                 return "That is for groups: write it where I am a member and should answer."
+            case "answer":
+                return self.questions().reply(command.argument, sender, owner=role == "owner")
             case "approvals":
                 return self.questions().waiting()
             case "undo":
@@ -152,6 +155,7 @@ HELP = """\
 - `/raise`: raise the limit that was reached, for today or this month only
 - `/local`: go on with a model on the computer, which costs nothing
 - `/approvals`: the questions that wait; `/allow CODE` and `/deny CODE` answer one
+- `/answer CODE 2`: answer what I asked you, by the number of a choice or in your own words
 - `/undo`: take back what the last turn here did to files
 - `/usage`: what was spent here, today and this month
 - `/queue`: what a message does that comes while I work on another
@@ -162,7 +166,7 @@ HELP = """\
 
 _NAMES = (
     *("new", "stop", "model", "status", "limit", "raise", "local", "undo", "allow", "deny", "approvals"),
-    *("usage", "queue", "mode", "pair", "enable", "disable", "help", "start"),
+    *("usage", "queue", "mode", "pair", "enable", "disable", "answer", "help", "start"),
 )
 
 

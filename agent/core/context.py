@@ -94,8 +94,9 @@ def _cut(history: Sequence[Message], wanted: int) -> int:
 class Prompt:
     """The system prompt. It holds the date and not the time of day, so that it stays the same for prompt caches."""
 
-    def __init__(self, full: str, short: str, summary: str = "", title: str = "") -> None:
+    def __init__(self, full: str, short: str, summary: str = "", title: str = "", errand: str = "") -> None:
         self._full = full
+        self._errand = errand
         self._short = short
         self.summary = summary
         """What a model is told that takes notes on a long conversation."""
@@ -109,7 +110,7 @@ class Prompt:
         import resources
 
         def read() -> list[str]:
-            names = ("system", "starter", "summary", "title")
+            names = ("system", "starter", "summary", "title", "subagent")
             return [resources.path(f"prompts/{name}.md").read_text(encoding="utf-8").strip() for name in names]
 
         return cls(*await asyncio.to_thread(read))
@@ -118,12 +119,23 @@ class Prompt:
         """The first message of a request; the short text for models that cannot use tools."""
         if not tools:
             return system(self._short)
-        date = datetime.now().astimezone().strftime("%A, %d %B %Y, time zone %Z (UTC%z)")
+        date = _today()
         if self._filled is None or self._filled[:2] != (date, workspace):
-            name = f"{platform.system()} {platform.release()}".strip()
-            text = self._full.format(workspace=workspace, date=date, system=name)
+            text = self._full.format(workspace=workspace, date=date, system=_computer())
             self._filled = (date, workspace, system(text))
         return self._filled[2]
+
+    def errand(self, workspace: Path) -> Message:
+        """The first message of a subagent's requests."""
+        return system(self._errand.format(workspace=workspace, date=_today(), system=_computer()))
+
+
+def _today() -> str:
+    return datetime.now().astimezone().strftime("%A, %d %B %Y, time zone %Z (UTC%z)")
+
+
+def _computer() -> str:
+    return f"{platform.system()} {platform.release()}".strip()
 
 
 def with_sections(prompt: Message, sections: Iterable[str]) -> Message:

@@ -15,12 +15,13 @@ from agent.channels.channel import Inbound, Role
 from agent.core import commands, cutoff
 from agent.core.commands import CommandDesk
 from agent.core.lanes import Lanes
+from agent.core.questions import QuestionDesk
 from agent.core.record import describe
 from agent.errors import StorageError, TrayClawError
 from agent.events import ConversationChanged, Event, Failure, MessageReceived, TurnFinished, TurnStatus
 from agent.providers.types import Image, Message, Text, Usage
 from agent.settings import QueueMode, Settings
-from agent.storage import approvals, conversations, effects, inbox, messages, outbox, turns
+from agent.storage import approvals, conversations, effects, inbox, messages, outbox, questions, turns
 from agent.storage.conversations import LOCAL
 from agent.storage.database import Database
 from agent.storage.inbox import Waiting
@@ -40,14 +41,16 @@ class Intake:
     publish: Callable[[Event], None]
     settings: Callable[[], Settings]
     workspace: Callable[[], Path]
+    questions: QuestionDesk
     _accepting: set[asyncio.Task[int | None]] = field(default_factory=set)
 
-    async def accept(self, inbound: Inbound, role: Role, *, model: str = "") -> int | None:
-        """Commit a message and let it be answered; its inbox id, or None when it came before.
+    async def accept(self, inbound: Inbound, role: Role, *, model: str = "", may_reply: bool = True) -> int | None:
+        """Commit a message and let it be answered; its inbox id, or None when it came before. While the turn of its
+        conversation waits for an answer of this sender, it is that answer (unless `may_reply` is off).
 
         A caller that is cancelled meanwhile does not leave it committed and without a turn.
         """
-        task = asyncio.create_task(self._accept(_readable(inbound), role, model))
+        task = asyncio.create_task(self._accept(_readable(inbound), role, model, may_reply))
         self._accepting.add(task)
         task.add_done_callback(self._accepted)
         return await asyncio.shield(task)
@@ -57,7 +60,7 @@ class Intake:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.debug("a message was not accepted: %s", error)  # whoever still waits for it is told
 
-    async def _accept(self, inbound: Inbound, role: Role, model: str) -> int | None:
+    async def _accept(self, inbound: Inbound, role: Role, model: str, may_reply: bool = False) -> int | None:
         if inbound.edits:
             return await self._reword(inbound, role)
         message = Message("user", (Text(_with_files(inbound, self.workspace())), *inbound.images))
@@ -66,6 +69,9 @@ class Intake:
         conversation_id, inbox_id, queue = await self.database.write(partial(self._add, inbound, role, message, model))
         if inbox_id is None:
             return None
+        if may_reply and command is None and self._replies(inbound, role, conversation_id):
+            await self.database.write(lambda db: inbox.finish(db, inbox_id))
+            return inbox_id
         self.publish(MessageReceived(conversation_id, inbox_id, inbound.text, inbound.sender_name))
         item = _waiting(inbound, role, message, model, conversation_id, inbox_id)
         item = replace(item, queue=queue or self.settings().turn.queue)
@@ -143,6 +149,14 @@ class Intake:
             await self._close(_waiting(inbound, role, message, "", conversation_id, inbox_id), "answered", words, None)
         return inbox_id
 
+    def _replies(self, inbound: Inbound, role: Role, conversation_id: int) -> bool:
+        """Whether it was the answer to what the running turn wants to know; one with pictures or files is none."""
+        if inbound.images or inbound.files:
+            return False
+        sender = f"{inbound.channel}:{inbound.sender_id}"
+        question = self.questions.of(conversation_id, sender, owner=role == "owner")
+        return question is not None and self.questions.answer(question.id, inbound.text, sender)
+
     async def drop(self, item: Waiting) -> None:
         """A person stopped a message before its turn began: say so in its place."""
         try:
@@ -197,6 +211,7 @@ class Intake:
             messages.append(db, item.conversation_id, turn_id, [item.message])
         done = effects.happened(db, turn_id)
         approvals.withdraw(db, turn_id)
+        questions.withdraw(db, turn_id)
         did = "It had begun with: " + "; ".join(done) + "." if done else "It had not done anything yet."
         failure = Failure(
             "interrupted",
@@ -215,7 +230,8 @@ class Intake:
     async def _answer_command(self, item: Waiting, command: commands.Command) -> None:
         failure = None
         try:
-            text = await self.desk.answer(item.conversation_id, command, item.sender_role)
+            sender = f"{item.channel}:{item.sender_id}"
+            text = await self.desk.answer(item.conversation_id, command, item.sender_role, sender)
         except TrayClawError as error:
             text, failure = "", describe(error)
         await self._close(item, "failed" if failure else "answered", text, failure)

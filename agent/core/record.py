@@ -81,6 +81,7 @@ class Turn:
     model: str
     started: float
     clock: Clock
+    steps_left: int
     added: list[Message] = field(default_factory=list)
     calls: list[Meter] = field(default_factory=list)
     partial: list[str] = field(default_factory=list)
@@ -89,6 +90,8 @@ class Turn:
     usage: Usage = NOTHING
     cost_usd: float = 0.0
     taint: Taint = field(default_factory=Taint)
+    begun: bool = False
+    """The model was asked once."""
     preface: str = ""
     """Told to a messenger above the answer."""
     mode: SafetyMode | Literal[""] = ""
@@ -137,7 +140,8 @@ class TurnRecorder:
             self.budget.forget()
         self.transcripts.append(item.conversation_id, [item.message])
         self.publish(TurnStarted(item.conversation_id, turn_id, model, item.id))
-        turn = Turn(turn_id, item, model, time.monotonic(), Clock(self.settings().turn.max_seconds))
+        limits = self.settings().turn
+        turn = Turn(turn_id, item, model, time.monotonic(), Clock(limits.max_seconds), limits.max_steps)
         turn.taint.background.extend(earlier)
         turn.taint.saw(item.message.text)
         turn.mode = mode

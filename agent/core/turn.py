@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections.abc import Callable
-from contextlib import aclosing
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from agent.core import context
@@ -17,11 +16,21 @@ from agent.core.grants import Grants
 from agent.core.lanes import Lanes
 from agent.core.ledger import Ledger
 from agent.core.record import Turn, TurnRecorder, describe
+from agent.core.subagent import Subagents
+from agent.core.thinking import listen, think_and_act
 from agent.core.unbroken import unbroken
-from agent.errors import ProviderError, TrayClawError, TurnLimitError
+from agent.errors import TrayClawError, TurnLimitError
 from agent.events import Event, Failure, TurnNotice, TurnReasoning, TurnStatus, TurnText
 from agent.providers.router import Router
-from agent.providers.types import Completion, Finished, Notice, ReasoningDelta, TextDelta, tool_result
+from agent.providers.types import (
+    Completion,
+    Notice,
+    ReasoningDelta,
+    StreamEvent,
+    TextDelta,
+    ToolCall,
+    ToolResult,
+)
 from agent.safety.approvals import ApprovalDesk
 from agent.safety.sandbox.choose import Fences
 from agent.safety.workspace import Workspace
@@ -43,6 +52,7 @@ class TurnRunner:
     approvals: ApprovalDesk
     budget: Budget
     compactor: Compactor
+    subagents: Subagents
     prompt: Prompt
     settings: Callable[[], Settings]
     workspace: Callable[[], Workspace]
@@ -94,29 +104,21 @@ class TurnRunner:
         await unbroken(self.recorder.finish(turn, status, failure))
 
     async def _think_and_act(self, turn: Turn) -> None:
-        """Ask the model, run the tools it wants, show it the results, until it answers."""
         scope = await self._scope(turn)
-        await self._join(turn, begun=False)
-        for _ in range(self.settings().turn.max_steps):
-            completion = await self._ask(turn)
-            turn.added.append(completion.message())
-            turn.answer = completion.text or turn.answer
-            turn.partial.clear()
-            if not completion.tool_calls:
-                if not completion.text:
-                    raise _nothing_said(completion)
-                return
-            await self.recorder.save(turn)
-            results = await self.toolbox.run_all(completion.tool_calls, scope)
-            turn.added.extend(tool_result(result) for result in results)
-            await self._join(turn, begun=True)
-        steps = self.settings().turn.max_steps
-        raise TurnLimitError(
-            f"The task was not done after {steps} steps.", hint='Write "go on", or raise turn.max_steps.'
-        )
 
-    async def _join(self, turn: Turn, *, begun: bool) -> None:
-        """Take along what waits in the conversation and is to be answered by this turn."""
+        async def ask() -> Completion:
+            await self._join(turn)
+            return await self._ask(turn)
+
+        async def act(calls: Sequence[ToolCall]) -> list[ToolResult]:
+            await self.recorder.save(turn)
+            return await self.toolbox.run_all(calls, scope)
+
+        await think_and_act(turn, ask, act)
+
+    async def _join(self, turn: Turn) -> None:
+        """Before a step: take along what waits in the conversation and is to be answered by this turn."""
+        begun, turn.begun = turn.begun, True
         items = self.waiting.join(turn.item, begun=begun) if self.waiting is not None else []
         if not items:
             return
@@ -136,23 +138,22 @@ class TurnRunner:
         history = await self.recorder.transcripts.get(turn.item.conversation_id, self.settings().model.history_messages)
         notes = self.recorder.transcripts.notes(turn.item.conversation_id)
         request = context.request(target.model, prompt, (*notes, *history, *turn.added), tools)
-        conversation = turn.item.conversation_id
-        account = self.budget.account("chat", conversation, turn.item.channel, turn.calls.append)
+        account = self.budget.account("chat", turn.item.conversation_id, turn.item.channel, turn.calls.append)
         compact = functools.partial(self.compactor.shrink, turn)
-        async with aclosing(self.router.stream(turn.model, request, account, compact=compact)) as stream:
-            async for event in stream:
-                if isinstance(event, TextDelta):
-                    turn.partial.append(event.text)
-                    self.publish(TurnText(conversation, turn.id, event.text))
-                elif isinstance(event, ReasoningDelta):
-                    self.publish(TurnReasoning(conversation, turn.id, event.text))
-                elif isinstance(event, Notice):
-                    self.publish(TurnNotice(conversation, turn.id, event.text))
-                elif isinstance(event, Finished):
-                    asked = (meter.target.reference for meter in reversed(turn.calls) if meter.purpose == "chat")
-                    turn.answered_by = next(asked, turn.model)
-                    return event.completion
-        raise ProviderError("bad_response", "The answer broke off.", retryable=True, hint="Ask again.")
+        stream = self.router.stream(turn.model, request, account, compact=compact)
+        completion = await listen(turn, stream, functools.partial(self._tell, turn))
+        asked = (meter.target.reference for meter in reversed(turn.calls) if meter.purpose == "chat")
+        turn.answered_by = next(asked, turn.model)
+        return completion
+
+    def _tell(self, turn: Turn, event: StreamEvent) -> None:
+        conversation = turn.item.conversation_id
+        if isinstance(event, TextDelta):
+            self.publish(TurnText(conversation, turn.id, event.text))
+        elif isinstance(event, ReasoningDelta):
+            self.publish(TurnReasoning(conversation, turn.id, event.text))
+        elif isinstance(event, Notice):
+            self.publish(TurnNotice(conversation, turn.id, event.text))
 
     async def _scope(self, turn: Turn) -> CallScope:
         """What the tools of a turn may use."""
@@ -177,24 +178,7 @@ class TurnRunner:
             grants=self.grants,
             ledger=self.ledger,
             sandbox=await self.fences.get(settings.safety.sandbox),
+            asker=f"{turn.item.channel}:{turn.item.sender_id}",
+            here=f"{turn.item.channel}:{turn.item.chat_id}",
+            delegate=functools.partial(self.subagents.run, turn),
         )
-
-
-def _nothing_said(completion: Completion) -> ProviderError:
-    """Why an answer is empty, as well as the provider told."""
-    if completion.finish_reason in ("refusal", "content_filter"):
-        why = completion.note or "It gave no reason."
-        return ProviderError(
-            "content_filter",
-            f"The model declined to answer. {why}",
-            title="The model declined to answer",
-            hint="Say it in other words, or choose another model.",
-        )
-    if completion.finish_reason == "length":
-        return ProviderError(
-            "bad_response",
-            "The model used all the room for its answer without saying anything.",
-            title="The answer was empty",
-            hint="Ask for less at once, or choose another model.",
-        )
-    return ProviderError("bad_response", "The model gave an empty answer.", hint="Ask again.")

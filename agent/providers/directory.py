@@ -115,7 +115,7 @@ class Directory:
         """What is asked for a purpose, in a conversation whose model is `own`; empty where nothing shall be asked."""
         model = self._settings().model
         match purpose:
-            case "chat":
+            case "chat" | "subagent":
                 return own or model.default
             case "title":
                 return model.titles

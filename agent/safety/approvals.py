@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 from agent.events import Approval, ApprovalAsked, ApprovalChoice, ApprovalResolved, Event
 from agent.safety.effects import Effect
+from agent.safety.open_questions import STOPPED, TIMEOUT, OpenQuestions
 
-TIMEOUT = "timeout"
-STOPPED = "stopped"
+__all__ = ["STOPPED", "TIMEOUT", "Answer", "ApprovalDesk"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +34,6 @@ async def _keep_nothing(*_: object) -> None:
     """For a desk whose questions need not outlive the process."""
 
 
-@dataclass(slots=True)
-class _Question:
-    approval: Approval
-    answer: asyncio.Future[Answer]
-
-
 class ApprovalDesk:
     """All open questions; lives on the loop. `seconds` says how long a new one waits."""
 
@@ -50,11 +44,10 @@ class ApprovalDesk:
         on_asked: OnAsked = _keep_nothing,
         on_decided: OnDecided = _keep_nothing,
     ) -> None:
-        self._publish = publish
         self._seconds = seconds
         self._on_asked = on_asked
         self._on_decided = on_decided
-        self._open: dict[str, _Question] = {}
+        self._open: OpenQuestions[Approval, Answer] = OpenQuestions(publish)
 
     async def ask(
         self,
@@ -90,36 +83,27 @@ class ApprovalDesk:
             sandbox=sandbox,
         )
         await self._on_asked(approval, action_hash)
-        question = _Question(approval, asyncio.get_running_loop().create_future())
-        self._open[approval.id] = question
-        answer = Answer("deny", STOPPED)
-        try:
-            self._publish(ApprovalAsked(approval))
-            try:
-                answer = await asyncio.wait_for(question.answer, seconds)
-            except TimeoutError:
-                answer = Answer("deny", TIMEOUT)
-        finally:
-            self._open.pop(approval.id, None)
-            self._publish(ApprovalResolved(approval, answer.choice, answer.by))
-            await self._on_decided(approval.id, answer.choice, answer.by)
-        return answer
+        return await self._open.wait(
+            approval,
+            seconds,
+            silence=Answer("deny", TIMEOUT),
+            withdrawn=Answer("deny", STOPPED),
+            asked=ApprovalAsked(approval),
+            resolved=lambda answer: ApprovalResolved(approval, answer.choice, answer.by),
+            note=partial(self._note, approval.id),
+        )
 
     def resolve(self, approval_id: str, choice: ApprovalChoice, by: str) -> bool:
         """The first valid answer wins; False when it is decided, expired or unknown, or the choice is not offered."""
-        question = self._open.get(approval_id)
-        if question is None or question.answer.done():
+        approval = self._open.get(approval_id)
+        if approval is None:
             return False
-        offered = {"allow": True, "deny": True, "always": bool(question.approval.always)}
-        offered["conversation"] = bool(question.approval.session)
-        if not offered.get(choice):
-            return False
-        if time.time() > question.approval.expires_at:  # the computer slept: the timer has not run out yet
-            question.answer.set_result(Answer("deny", TIMEOUT))
-            return False
-        question.answer.set_result(Answer(choice, by))
-        return True
+        offered = {"allow": True, "deny": True, "always": bool(approval.always), "conversation": bool(approval.session)}
+        return offered.get(choice, False) and self._open.resolve(approval_id, Answer(choice, by))
 
     def pending(self) -> tuple[Approval, ...]:
         """Questions that wait, oldest first."""
-        return tuple(question.approval for question in self._open.values() if not question.answer.done())
+        return self._open.pending()
+
+    async def _note(self, approval_id: str, answer: Answer) -> None:
+        await self._on_decided(approval_id, answer.choice, answer.by)

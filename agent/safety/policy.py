@@ -36,7 +36,8 @@ class PolicyContext:
     `taint` names the untrusted texts that this turn has read, `background` what else was read and may speak through the
     model: files of the workspace, untrusted texts of earlier turns. `grants` are rules that a person permitted here.
     `sandboxed`: the operating system fences programs in. `known_urls`: the addresses of the call stood word for word
-    in what the person wrote or the turn has read, so that they carry nothing out.
+    in what the person wrote or the turn has read, so that they carry nothing out. `here` is the conversation that the
+    turn belongs to, as effects name recipients.
     """
 
     role: Sender | str
@@ -46,6 +47,7 @@ class PolicyContext:
     sandboxed: bool = False
     background: tuple[str, ...] = ()
     known_urls: bool = False
+    here: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,8 @@ def decide(call: ProposedCall, context: PolicyContext) -> Decision:
     | run a fenced program without network there     | ask            | allow (1)| allow (1)  | ask    | deny   |
     | run any other program                          | ask            | ask      | ask        | ask    | deny   |
     | read the web                                   | ask            | allow (2)| allow (2)  | (2)    | (3)    |
-    | send to people                                 | ask            | ask      | ask        | ask    | deny   |
+    | send to the conversation that asked            | ask            | allow (1)| allow (1)  | (1)    | deny   |
+    | send to others, or files not readable unasked  | ask            | ask      | ask        | ask    | deny   |
     | use an outside tool                            | ask            | ask      | ask        | ask    | deny   |
     | follow a new or changed skill                  | ask            | ask      | ask        | ask    | deny   |
     | follow a skill as the person accepted it       | allow          | allow    | allow      | allow  | deny   |
@@ -101,7 +104,7 @@ def decide(call: ProposedCall, context: PolicyContext) -> Decision:
     if effect.kind == "send" and not effect.recipients:
         return Decision("deny", "it does not say who it is sent to")
     for place in effect.places:
-        if place.secret or (place.protected and effect.kind != "read"):
+        if place.secret or (place.protected and effect.kind not in ("read", "send")):
             return Decision("deny", f"{place.shown} is off limits: {place.protected}")
     why = _why_ask(effect, context)
     if not why:
@@ -125,7 +128,7 @@ def _why_ask(effect: Effect, context: PolicyContext) -> str:
         case "fetch":
             return _why_ask_web(effect, context)
         case "send":
-            return f"what is sent to {_listed(effect.recipients)} cannot be taken back"
+            return _why_ask_send(effect, context)
         case "use":
             return "nobody but its maker knows what it does"
         case "follow":
@@ -152,6 +155,21 @@ def _why_ask_file(effect: Effect, context: PolicyContext) -> str:
     if context.role == "owner" and context.mode == "autonomous":
         return _tainted(context, "it changes files")
     return "it changes files"
+
+
+def _why_ask_send(effect: Effect, context: PolicyContext) -> str:
+    for place in effect.places:
+        if not place.reachable(write=False):
+            return f"{place.shown} is outside the workspace"
+        if place.sensitive:
+            return f"{place.shown} usually holds credentials"
+    if not context.here or effect.recipients != (context.here,):
+        return f"what is sent to {_listed(effect.recipients)} cannot be taken back"
+    if context.role == "member":
+        return "it sends a message of its own"
+    if context.role in ("owner", "job") and context.mode == "careful":
+        return "every effect asks in this mode"
+    return _tainted(context, "it sends something")
 
 
 def _why_ask_program(effect: Effect, context: PolicyContext) -> str:

@@ -41,7 +41,7 @@ def standing_rule(effect: Effect) -> Rule | None:
             return _command(effect)
         case "fetch" if len(effect.hosts) == 1:
             return Rule("host", "fetch", effect.hosts[0], f"reading from {effect.hosts[0]}")
-        case "send" if len(effect.recipients) == 1:
+        case "send" if len(effect.recipients) == 1 and not effect.places:
             return Rule("recipient", "send", effect.recipients[0], f"sending to {effect.recipients[0]}")
     return None
 

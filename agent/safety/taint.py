@@ -35,6 +35,18 @@ class Taint:
         if source not in self.background and source not in self.sources:
             self.background.append(source)
 
+    def branch(self) -> Taint:
+        """For somebody who is told what this turn knows, and reads on alone."""
+        return Taint(list(self.sources), list(self.background), set(self._addresses))
+
+    def merge(self, other: Taint) -> None:
+        """They report: what they have read speaks through them."""
+        for source in other.sources:
+            if source not in self.sources:
+                self.sources.append(source)
+        for source in other.background:
+            self.mention(source)
+
     def saw(self, text: str) -> None:
         """Remember the addresses in a text: who asks for one of them word for word gives nothing away."""
         for found in _ADDRESS.findall(text):

@@ -143,6 +143,7 @@ def delete(db: sqlite3.Connection, conversation_id: int) -> None:
     for statement in (
         f"DELETE FROM effects WHERE {of_turn}",  # noqa: S608 - a constant
         "DELETE FROM approvals WHERE conversation_id = ?",
+        "DELETE FROM questions WHERE conversation_id = ?",
         "DELETE FROM outbox WHERE conversation_id = ?",
         "DELETE FROM messages WHERE conversation_id = ?",
         "DELETE FROM turns WHERE conversation_id = ?",

@@ -86,6 +86,12 @@ class Database:
             raise StorageError("The database is closed.", hint="Start TrayClaw again.")
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
 
+    def read_here(self, work: Work[T]) -> T:
+        """The same for code that runs in a thread; blocks."""
+        if self._closed:
+            raise StorageError("The database is closed.", hint="Start TrayClaw again.")
+        return self._readers.submit(self._read, work).result()
+
     def close(self) -> None:
         """Finish the writes that are queued and close; blocks."""
         with self._gate:

@@ -304,5 +304,23 @@ def _migrations() -> Migrations:
             pk=("channel", "group_id"),
             not_null={"title", "enabled_by", "since"},
         )
+        db.table("questions").create(  # of the model to a person
+            {
+                "id": str,
+                "conversation_id": int,
+                "turn_id": int,
+                "call_id": str,
+                "text": str,
+                "choices": str,
+                "asked_at": float,
+                "expires_at": float,
+                "answer": str,
+                "answered_by": str,
+                "answered_at": float,
+            },
+            pk="id",
+            not_null={"conversation_id", "turn_id", "call_id", "text", "choices", "asked_at", "expires_at"},
+        )
+        db.table("questions").create_index(["turn_id"])
 
     return migrations

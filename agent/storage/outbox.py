@@ -10,11 +10,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from agent.channels.channel import Button
-from agent.views import Undelivered
+from agent.views import SentItem, Undelivered
 
 _SELECT = (
     "SELECT o.*, COALESCE(i.transport_id, '') AS reply_to FROM outbox o"
-    " LEFT JOIN turns t ON t.id = o.turn_id LEFT JOIN inbox i ON i.id = t.inbox_id"
+    " LEFT JOIN turns t ON t.id = o.turn_id LEFT JOIN inbox i ON i.id = t.inbox_id AND i.sender_id != ''"
 )
 
 
@@ -67,6 +67,37 @@ def add(
         ),
     )
     return int(cursor.lastrowid or 0)
+
+
+def keep_shown(
+    db: sqlite3.Connection,
+    conversation_id: int,
+    chat_id: str,
+    turn_id: int,
+    call_id: str,
+    text: str,
+    files: Sequence[Path],
+) -> None:
+    """What a turn of the window sent to itself: there is nothing to deliver, it is shown below its call."""
+    extras = {"files": [str(path) for path in files], "call_id": call_id}
+    now = time.time()
+    db.execute(
+        "INSERT INTO outbox (conversation_id, turn_id, channel, chat_id, text, created_at, state, uncertain, attempts,"
+        " due_at, extras) VALUES (?, ?, 'local', ?, ?, ?, 'sent', 0, 0, ?, ?)",
+        (conversation_id, turn_id, chat_id, text, now, now, json.dumps(extras)),
+    )
+
+
+def shown(db: sqlite3.Connection, turn_ids: Sequence[int]) -> dict[tuple[int, str], SentItem]:
+    """The same again, by turn and call."""
+    marks = ",".join("?" * len(turn_ids))
+    query = f"SELECT turn_id, text, extras FROM outbox WHERE channel = 'local' AND turn_id IN ({marks})"  # noqa: S608
+    found = {}
+    for row in db.execute(query, list(turn_ids)):
+        extras = json.loads(row["extras"])
+        files = tuple(map(Path, extras.get("files", ())))
+        found[row["turn_id"], extras.get("call_id", "")] = SentItem(row["text"], files)
+    return found
 
 
 def waiting(db: sqlite3.Connection, channel: str) -> list[Pending]:

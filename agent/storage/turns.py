@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 
 from agent.events import Failure, TurnStatus
 from agent.providers.types import NOTHING, Message, Reasoning, Text, ToolCall, ToolResult
-from agent.storage import messages, usage
-from agent.views import ReasoningItem, TextItem, ToolItem, TurnItem, TurnRow, TurnView
+from agent.storage import messages, outbox, usage
+from agent.views import ReasoningItem, SentItem, TextItem, ToolItem, TurnItem, TurnRow, TurnView
 
 
 def begin(db: sqlite3.Connection, conversation_id: int, inbox_id: int, model: str) -> int:
@@ -119,13 +119,14 @@ class Asker:
     chat_id: str
     role: str
     name: str
+    sender_id: str
 
 
 def asker(db: sqlite3.Connection, turn_id: int) -> Asker | None:
     """Of one turn; None when it does not exist."""
     row = db.execute(
-        "SELECT i.channel, i.chat_id, i.sender_role, i.sender_name FROM turns t JOIN inbox i ON i.id = t.inbox_id"
-        " WHERE t.id = ?",
+        "SELECT i.channel, i.chat_id, i.sender_role, i.sender_name, i.sender_id FROM turns t"
+        " JOIN inbox i ON i.id = t.inbox_id WHERE t.id = ?",
         (turn_id,),
     ).fetchone()
     return Asker(*row) if row else None
@@ -163,15 +164,18 @@ def discard(db: sqlite3.Connection, turn_id: int) -> None:
     """Forget a turn that ended before it did anything, so that its message can be answered from the beginning."""
     db.execute("DELETE FROM messages WHERE turn_id = ?", (turn_id,))
     db.execute("DELETE FROM approvals WHERE turn_id = ?", (turn_id,))
+    db.execute("DELETE FROM questions WHERE turn_id = ?", (turn_id,))
     db.execute("DELETE FROM effects WHERE turn_id = ?", (turn_id,))
     db.execute("UPDATE usage SET turn_id = NULL WHERE turn_id = ?", (turn_id,))
     db.execute("DELETE FROM turns WHERE id = ?", (turn_id,))
 
 
 def timeline(db: sqlite3.Connection, conversation_id: int, before: int | None, limit: int) -> list[TurnView]:
-    """What a window shows of a conversation: the last messages with everything done about them, oldest first."""
+    """What a window shows of a conversation: the last messages with everything done about them, oldest first. One that
+    answered a question of a turn has none of its own and stands there."""
     rows = db.execute(
-        _VIEW + " WHERE i.conversation_id = ? AND i.id < ? ORDER BY i.id DESC LIMIT ?",
+        _VIEW + " WHERE i.conversation_id = ? AND i.id < ? AND (t.id IS NOT NULL OR i.state != 'done')"
+        " ORDER BY i.id DESC LIMIT ?",
         (conversation_id, before if before is not None else 1 << 62, limit),
     ).fetchall()
     return _views(db, list(reversed(rows)))
@@ -209,13 +213,12 @@ def recent(db: sqlite3.Connection, limit: int) -> list[TurnRow]:
 
 
 _VIEW = (
-    "SELECT i.id AS inbox_id, i.parts, i.sender_name, i.received_at, t.id AS turn_id, t.status, t.model, t.seconds,"
-    " t.failure, t.undone_at, EXISTS (SELECT 1 FROM effects e WHERE e.turn_id = t.id AND e.state != 'denied'"
-    "   AND e.kind NOT IN ('read', 'fetch', 'follow')) AS acted,"
+    "SELECT i.id AS inbox_id, i.parts, i.sender_id, i.sender_name, i.received_at, t.id AS turn_id, t.status, t.model,"
+    " t.seconds, t.failure, t.undone_at, EXISTS (SELECT 1 FROM effects e WHERE e.turn_id = t.id AND e.state != 'denied'"
+    "   AND e.kind NOT IN ('read', 'fetch', 'follow', 'ask', 'delegate')) AS acted,"
     " (SELECT CASE WHEN o.uncertain AND o.state != 'failed' THEN 'uncertain'"
     "   WHEN o.state = 'sending' THEN 'waiting' WHEN o.state = 'dropped' THEN '' ELSE o.state END"
-    "   FROM outbox o WHERE o.turn_id = t.id"
-    "   ORDER BY o.id DESC LIMIT 1) AS delivery"
+    "   FROM outbox o WHERE o.turn_id = t.id AND o.channel != 'local' ORDER BY o.id DESC LIMIT 1) AS delivery"
     " FROM inbox i LEFT JOIN turns t ON t.id = (SELECT MAX(id) FROM turns WHERE inbox_id = i.id)"
 )
 
@@ -225,6 +228,7 @@ def _views(db: sqlite3.Connection, rows: list[sqlite3.Row]) -> list[TurnView]:
     said = messages.of_turns(db, turn_ids)
     spent = usage.of_turns(db, turn_ids)
     effects = _effects(db, turn_ids)
+    sent = outbox.shown(db, turn_ids)
     views = []
     for row in rows:
         turn_id = row["turn_id"]
@@ -237,7 +241,11 @@ def _views(db: sqlite3.Connection, rows: list[sqlite3.Row]) -> list[TurnView]:
                 sender_name=row["sender_name"] or "",
                 asked_at=row["received_at"],
                 status=row["status"] or "waiting",
-                items=_items(said.get(turn_id, []), effects.get(turn_id, {})),
+                items=_items(
+                    said.get(turn_id, []),
+                    effects.get(turn_id, {}),
+                    {call_id: item for (turn, call_id), item in sent.items() if turn == turn_id},
+                ),
                 model=row["model"] or "",
                 usage=tokens,
                 cost_usd=cost,
@@ -246,21 +254,27 @@ def _views(db: sqlite3.Connection, rows: list[sqlite3.Row]) -> list[TurnView]:
                 delivery=row["delivery"] or "",
                 acted=bool(row["acted"]),
                 undone=row["undone_at"] is not None,
+                unasked=row["sender_id"] == "",
             )
         )
     return views
 
 
-def _effects(db: sqlite3.Connection, turn_ids: list[int]) -> dict[int, dict[str, tuple[str, float | None]]]:
-    found: dict[int, dict[str, tuple[str, float | None]]] = {}
+def _effects(db: sqlite3.Connection, turn_ids: list[int]) -> dict[int, dict[str, ToolItem]]:
+    """What the receipts know of calls, by turn and call; that of a subagent has no other record."""
+    found: dict[int, dict[str, ToolItem]] = {}
     marks = ",".join("?" * len(turn_ids))
-    query = f"SELECT turn_id, call_id, summary, seconds FROM effects WHERE turn_id IN ({marks})"  # noqa: S608
+    query = f"SELECT * FROM effects WHERE turn_id IN ({marks}) ORDER BY id"  # noqa: S608
     for row in db.execute(query, turn_ids):
-        found.setdefault(row["turn_id"], {})[row["call_id"]] = (row["summary"], row["seconds"])
+        call_id, ended = row["call_id"], row["state"] != "begun"
+        text = json.loads(row["detail"] or "{}").get("text", "") if ended else None
+        ok = row["state"] == "done" if ended else None
+        item = ToolItem(call_id, row["tool"], {}, row["summary"], text, ok, row["seconds"])
+        found.setdefault(row["turn_id"], {})[call_id] = item
     return found
 
 
-def _items(said: list[Message], effects: dict[str, tuple[str, float | None]]) -> tuple[TurnItem, ...]:
+def _items(said: list[Message], effects: dict[str, ToolItem], sent: dict[str, SentItem]) -> tuple[TurnItem, ...]:
     results = {part.call_id: part for message in said for part in message.parts if isinstance(part, ToolResult)}
     items: list[TurnItem] = []
     for message in said:
@@ -274,16 +288,22 @@ def _items(said: list[Message], effects: dict[str, tuple[str, float | None]]) ->
                     items.append(ReasoningItem(text))
                 case ToolCall():
                     result = results.get(part.id)
-                    summary, seconds = effects.get(part.id, (part.name, None))
+                    effect = effects.get(part.id)
+                    inner = (item for call_id, item in effects.items() if call_id.startswith(f"{part.id}/"))
                     items.append(
                         ToolItem(
                             part.id,
                             part.name,
                             part.arguments,
-                            summary,
+                            effect.summary if effect else part.name,
                             result.text if result else None,
                             result.ok if result else None,
-                            seconds,
+                            effect.seconds if effect else None,
+                            tuple(inner),
                         )
                     )
+                    if part.id in sent:
+                        items.append(sent[part.id])
+    if "" in sent:  # from another conversation: by no call of this one
+        items.append(sent[""])
     return tuple(items)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -34,11 +34,27 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Errand:
+    """What a subagent is to do, and what it may use up at most: calls of the model, USD. 0: as the settings say."""
+
+    task: str
+    steps: int = 0
+    usd: float = 0.0
+
+
+Delegate = Callable[[Errand], Awaitable[Outcome]]
+"""Runs a subagent to its end."""
+
+
+@dataclass(frozen=True, slots=True)
 class ToolContext:
     """What a tool function may know about its call. Times in seconds, lengths in characters.
 
     `effect` is the description that was decided upon: a tool works on the resolved paths in it and resolves nothing
-    again, so that what was checked is what is used.
+    again, so that what was checked is what is used. `asker` is whose message the turn works on ("telegram:4242"),
+    `here` the chat that it belongs to ("telegram:4242", "local:..."), `sources` the untrusted texts that it has read.
+    `delegate` starts a subagent; None where there
+    may be none.
     """
 
     workspace: Workspace
@@ -52,6 +68,10 @@ class ToolContext:
     effect: Effect | None = None
     sandbox: Sandbox | None = None
     sender_role: str = "owner"
+    asker: str = ""
+    here: str = ""
+    sources: tuple[str, ...] = ()
+    delegate: Delegate | None = None
 
     @property
     def path(self) -> Path:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from agent.errors import ToolError, TrayClawError
@@ -25,9 +26,10 @@ from agent.safety.rules import session_rule, standing_rule
 from agent.safety.sandbox import Sandbox
 from agent.safety.taint import Taint
 from agent.safety.workspace import Workspace
+from agent.tools import enclosures
 from agent.tools.clip import clip
 from agent.tools.environment import child_environment
-from agent.tools.tool import Outcome, Tool, ToolContext
+from agent.tools.tool import Errand, Outcome, Tool, ToolContext
 
 if TYPE_CHECKING:
     from agent.channels.channel import Role
@@ -74,6 +76,17 @@ SIDE_BY_SIDE = ("read", "fetch", "delegate")
 """Kinds of tools that neighbours of one reply run in parallel."""
 FINISH_SECONDS = 0.8
 """How long a stopped call may take to come to a clean end (Stop has one second)."""
+STOPPED = "Stopped by the person."
+CHANGES_THINGS = ("write", "execute", "use")
+"""Kinds of effects of which a turn has one at a time, whoever wants them: undo must know whose a change was."""
+
+
+class _StoppedError(asyncio.CancelledError):
+    """A call was stopped that has something to show nevertheless."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__()
+        self.outcome = outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +96,9 @@ class CallScope:
     `pause` is entered while a person is asked, so that the wait does not count as the turn's time. `scrub` takes known
     secrets out of what the model is shown. `output` gets the pieces that a running tool prints (call id, text). `taint`
     collects what the turn reads, `grants` knows what a person permitted, `sandbox` fences programs in (None: there is
-    none). `names` limits the tools (a subagent has fewer).
+    none). `names` limits the tools (a subagent has fewer). `asker` and `here` are as in `ToolContext`. `delegate` runs
+    a subagent for one call of this scope. In the scope of a subagent `parent` is the call that started it and `agent`
+    what it is called. `alone` is held while something changes files, so that each effect's changes are its own.
     """
 
     conversation_id: int
@@ -105,6 +120,16 @@ class CallScope:
     sandbox: Sandbox | None = None
     ledger: EffectLedger | None = None
     names: frozenset[str] | None = None
+    asker: str = ""
+    here: str = ""
+    delegate: Callable[[CallScope, str, Errand], Awaitable[Outcome]] | None = None
+    parent: str = ""
+    agent: str = ""
+    alone: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def call_id(self, call: ToolCall) -> str:
+        """By which events and receipts know a call: those of a subagent begin with the call that started it."""
+        return f"{self.parent}/{call.id}" if self.parent else call.id
 
     def context(self, call_id: str) -> ToolContext:
         """What the tool function of one call is given."""
@@ -119,6 +144,10 @@ class CallScope:
             child_environment,
             sandbox=self.sandbox,
             sender_role=self.sender_role,
+            asker=self.asker,
+            here=self.here,
+            sources=tuple(self.taint.sources),
+            delegate=None if self.delegate is None else partial(self.delegate, self, call_id),
         )
 
 
@@ -180,11 +209,15 @@ class Toolbox:
         for group in self._groups(calls):
             tasks = [asyncio.ensure_future(self.run(call, scope)) for call in group]
             try:
-                results += await asyncio.gather(*tasks)
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
             finally:
-                for task in tasks:
+                for task in tasks:  # once each: a second time would break off the clean end that it is coming to
                     task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
+                ended = await asyncio.gather(*tasks, return_exceptions=True)
+            broken = [one for one in ended if isinstance(one, Exception)]
+            if broken:
+                raise broken[0]
+            results += [task.result() for task in tasks]
         return results
 
     def _groups(self, calls: Sequence[ToolCall]) -> list[list[ToolCall]]:
@@ -203,7 +236,8 @@ class Toolbox:
     async def run(self, call: ToolCall, scope: CallScope) -> ToolResult:
         """Run one call. Every failure becomes a result; only cancellation and `StorageError` (nothing may happen that
         cannot be noted) are raised."""
-        context = scope.context(call.id)
+        call_id = scope.call_id(call)
+        context = scope.context(call_id)
         arguments: Mapping[str, Any] = call.arguments
         summary, seconds = call.name, 0.0
         prepared: Prepared | None = None
@@ -216,16 +250,18 @@ class Toolbox:
         except Exception as error:  # a tool that cannot describe its call must not end the turn
             log.exception("%s could not be prepared", call.name)
             outcome = Outcome(f"The call cannot be prepared ({type(error).__name__}).", ok=False)
+        shown = one_line(scope.scrub(summary))
         scope.publish(
-            ToolCalled(
-                scope.conversation_id, scope.turn_id, call.id, call.name, arguments, one_line(scope.scrub(summary))
-            )
+            ToolCalled(scope.conversation_id, scope.turn_id, call_id, call.name, arguments, shown, scope.parent)
         )
         try:
             if prepared is not None:
                 outcome, seconds = await self._decide_and_run(prepared, replace(context, effect=prepared.effect), scope)
+        except _StoppedError as stopped:
+            outcome = stopped.outcome
+            raise asyncio.CancelledError from None
         except asyncio.CancelledError:
-            outcome = Outcome("Stopped by the person.", ok=False)
+            outcome = Outcome(STOPPED, ok=False)
             raise
         finally:
             if outcome is not None:
@@ -236,10 +272,19 @@ class Toolbox:
                     text = quote_untrusted(text, source)
                 elif prepared is not None and outcome.ok and prepared.effect.kind in ("read", "execute"):
                     scope.taint.mention(one_line(scope.scrub(_spoken(prepared.effect))))
+                elif prepared is not None and prepared.effect.kind == "ask":
+                    scope.taint.saw(text)
                 result = ToolResult(call.id, call.name, text, outcome.ok, images=outcome.images)
                 scope.publish(
                     ToolFinished(
-                        scope.conversation_id, scope.turn_id, call.id, call.name, result.ok, result.text, seconds
+                        scope.conversation_id,
+                        scope.turn_id,
+                        call_id,
+                        call.name,
+                        result.ok,
+                        result.text,
+                        seconds,
+                        scope.parent,
                     )
                 )
         return result
@@ -251,7 +296,7 @@ class Toolbox:
         proposed = ProposedCall(prepared.tool.name, prepared.arguments, effect)
         rules = await scope.grants.valid(scope.conversation_id) if scope.grants else ()
         decision = decide(proposed, _policy_context(effect, scope, rules))
-        if _carries_a_key(effect, scope):
+        if await _carries_a_key(effect, scope):
             decision = Decision("deny", "it would carry a key of yours out")
         verdict: str = decision.outcome
         refusal, by = f"Denied by the safety policy: {decision.reason}.", "policy"
@@ -275,6 +320,20 @@ class Toolbox:
             "sandbox": scope.sandbox.name if effect.kind == "execute" and scope.sandbox else "",
             "network": effect.network,
         }
+        exclusive = scope.alone if verdict == "allow" and effect.kind in CHANGES_THINGS else contextlib.nullcontext()
+        async with exclusive:
+            return await self._note_and_perform(prepared, context, scope, verdict, refusal, detail)
+
+    async def _note_and_perform(
+        self,
+        prepared: Prepared,
+        context: ToolContext,
+        scope: CallScope,
+        verdict: str,
+        refusal: str,
+        detail: dict[str, Any],
+    ) -> tuple[Outcome, float]:
+        effect = prepared.effect
         snapshot: Any = None
         if verdict == "allow" and scope.ledger is not None and effect.kind in ("write", "execute"):
             try:
@@ -308,7 +367,7 @@ class Toolbox:
                 replace(effect, always=standing),
                 tool=prepared.tool.name,
                 action_hash=prepared.action_hash,
-                reason=decision.reason,
+                reason=f"{decision.reason}; {scope.agent} wants it" if scope.agent else decision.reason,
                 conversation_id=scope.conversation_id,
                 turn_id=scope.turn_id,
                 call_id=context.call_id,
@@ -339,9 +398,11 @@ class Toolbox:
     ) -> tuple[Outcome, float]:
         started = time.monotonic()
         task = asyncio.ensure_future(_call(prepared.tool, context, prepared.arguments))
+        asks = scope.pause() if prepared.effect.kind == "ask" else contextlib.nullcontext()
         try:
-            async with asyncio.timeout(prepared.tool.seconds):
-                outcome = await asyncio.shield(task)
+            with asks:
+                async with asyncio.timeout(prepared.tool.seconds):
+                    outcome = await asyncio.shield(task)
         except TimeoutError:
             await _settle(task, prepared.tool)
             outcome = Outcome(f"Ended: it took longer than {prepared.tool.seconds:.0f} seconds.", ok=False)
@@ -351,13 +412,15 @@ class Toolbox:
             detail = {"stopped": True, **(dict(finished.detail) if finished else {})}
 
             async def put_down() -> None:
-                what = detail | await _changed(scope, snapshot)
+                what = _scrubbed(detail, scope.scrub) | await _changed(scope, snapshot)
                 await scope.record_end(effect_id, "done" if ok else "failed", time.monotonic() - started, what)
 
             await asyncio.shield(put_down())
+            if finished is not None and prepared.effect.kind == "delegate":
+                raise _StoppedError(finished) from None
             raise
         seconds = time.monotonic() - started
-        note = {**outcome.detail, "text": one_line(outcome.text, 300), **await _changed(scope, snapshot)}
+        note = {"text": one_line(outcome.text, 300), **outcome.detail, **await _changed(scope, snapshot)}
         await scope.record_end(effect_id, "done" if outcome.ok else "failed", seconds, _scrubbed(note, scope.scrub))
         return outcome, seconds
 
@@ -405,11 +468,20 @@ async def _settle(task: asyncio.Future[Outcome], tool: Tool) -> Outcome | None:
     return None
 
 
-def _carries_a_key(effect: Effect, scope: CallScope) -> bool:
-    """Whether a key stands in what leaves the computer: plain, or written another way."""
-    if effect.kind not in ("fetch", "send", "use") and not (effect.kind == "execute" and effect.network):
+async def _carries_a_key(effect: Effect, scope: CallScope) -> bool:
+    """Whether a key stands in what leaves the computer: plain or written another way, in words or in files."""
+    if effect.kind not in ("fetch", "send", "ask", "use") and not (effect.kind == "execute" and effect.network):
         return False
-    return any(scope.scrub(text) != text for text in (*effect.addresses, effect.action, *effect.argv))
+    if any(scope.scrub(text) != text for text in (*effect.addresses, effect.action, *effect.argv)):
+        return True
+    return effect.kind == "send" and await asyncio.to_thread(_files_carry_a_key, effect, scope.scrub)
+
+
+def _files_carry_a_key(effect: Effect, scrub: Callable[[str], str]) -> bool:
+    """One that cannot be read does not go out either: sending it fails."""
+    with contextlib.suppress(OSError, ToolError):
+        return any(enclosures.carries_a_key(place.path, scrub) for place in effect.places if not place.secret)
+    return False
 
 
 def _policy_context(effect: Effect, scope: CallScope, rules: tuple[Rule, ...]) -> PolicyContext:
@@ -421,6 +493,7 @@ def _policy_context(effect: Effect, scope: CallScope, rules: tuple[Rule, ...]) -
         sandboxed=scope.sandbox is not None,
         background=tuple(scope.taint.background),
         known_urls=not effect.addresses or scope.taint.knows(effect.addresses),
+        here=scope.here,
     )
 
 

@@ -140,7 +140,7 @@ class ConversationList(QFrame):
         for signal in (bridge.conversation_changed, bridge.message_received, bridge.turn_finished):
             signal.connect(self._changed)
         bridge.state_changed.connect(self._show_state)
-        self.model.set_state(bridge.state.approvals, bridge.state.busy)
+        self.model.set_state(bridge.state)
         self.search.textChanged.connect(lambda: self.refresh(SEARCH_MS))
         self.search.left_downwards.connect(self._enter_list)
         self.new.clicked.connect(self.new_requested)
@@ -179,7 +179,7 @@ class ConversationList(QFrame):
         self.refresh()
 
     def _show_state(self, state: AppState) -> None:
-        self.model.set_state(state.approvals, state.busy)
+        self.model.set_state(state)
 
     def _restyle(self, *_: object) -> None:
         self.view.doItemsLayout()

@@ -8,9 +8,9 @@ from typing import Any
 
 from PySide6.QtCore import QAbstractListModel, QModelIndex, QPersistentModelIndex, Qt, Signal
 
-from agent.events import Approval
 from agent.views import Conversation
 from desktop.chat.texts import when
+from desktop.state import AppState
 
 Index = QModelIndex | QPersistentModelIndex
 ROOT = QModelIndex()
@@ -48,9 +48,11 @@ class ConversationModel(QAbstractListModel):
             if before != after:
                 self.dataChanged.emit(self.index(number), self.index(number))
 
-    def set_state(self, approvals: Sequence[Approval], busy: Sequence[int]) -> None:
+    def set_state(self, state: AppState) -> None:
         """What waits for the person, and where a turn runs."""
-        asked = {approval.conversation_id: approval.title for approval in reversed(approvals)}
+        asked = {question.conversation_id: question.text for question in reversed(state.questions)}
+        asked |= {approval.conversation_id: approval.title for approval in reversed(state.approvals)}
+        busy = state.busy
         if (asked, frozenset(busy)) != (self._asked, self._busy):
             self._asked, self._busy = asked, frozenset(busy)
             self.refresh()

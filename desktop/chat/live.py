@@ -8,8 +8,13 @@ from dataclasses import replace
 from PySide6.QtCore import QObject
 
 from agent.events import (
+    Approval,
     ApprovalAsked,
     ApprovalResolved,
+    MessageSent,
+    Question,
+    QuestionAsked,
+    QuestionResolved,
     ToolCalled,
     ToolFinished,
     TurnFinished,
@@ -21,7 +26,18 @@ from agent.events import (
 from desktop.bridge import Bridge
 from desktop.chat.turn_box import TurnBox
 
-TurnEvent = TurnText | TurnReasoning | TurnNotice | ToolCalled | ToolFinished | ApprovalAsked | ApprovalResolved
+TurnEvent = (
+    TurnText
+    | TurnReasoning
+    | TurnNotice
+    | ToolCalled
+    | ToolFinished
+    | ApprovalAsked
+    | ApprovalResolved
+    | QuestionAsked
+    | QuestionResolved
+    | MessageSent
+)
 
 
 class LiveTurns(QObject):
@@ -40,6 +56,9 @@ class LiveTurns(QObject):
             bridge.tool_finished,
             bridge.approval_asked,
             bridge.approval_resolved,
+            bridge.question_asked,
+            bridge.question_resolved,
+            bridge.message_sent,
         ):
             signal.connect(self._hear)
 
@@ -62,13 +81,23 @@ class LiveTurns(QObject):
 
 def turn_of(event: TurnEvent) -> int:
     """The turn that an event belongs to."""
-    return event.approval.turn_id if isinstance(event, ApprovalAsked | ApprovalResolved) else event.turn_id
+    return _subject(event).turn_id
 
 
 def conversation_of(event: TurnEvent) -> int:
     """The conversation that an event belongs to."""
-    approving = isinstance(event, ApprovalAsked | ApprovalResolved)
-    return event.approval.conversation_id if approving else event.conversation_id  # type: ignore[union-attr]
+    return _subject(event).conversation_id
+
+
+def _subject(
+    event: TurnEvent,
+) -> TurnText | TurnReasoning | TurnNotice | ToolCalled | ToolFinished | MessageSent | Approval | Question:
+    """What knows where an event happened."""
+    if isinstance(event, ApprovalAsked | ApprovalResolved):
+        return event.approval
+    if isinstance(event, QuestionAsked | QuestionResolved):
+        return event.question
+    return event
 
 
 def apply(box: TurnBox, event: TurnEvent) -> None:
@@ -81,13 +110,19 @@ def apply(box: TurnBox, event: TurnEvent) -> None:
         case TurnNotice():
             box.notice(event.text)
         case ToolCalled():
-            box.tool_called(event.call_id, event.name, event.arguments, event.summary)
+            box.tool_called(event.call_id, event.name, event.arguments, event.summary, event.parent)
         case ToolFinished():
             box.tool_finished(event.call_id, event.ok, event.text, event.seconds)
         case ApprovalAsked():
             box.ask(event.approval)
         case ApprovalResolved():
             box.resolved(event.approval.id, event.choice, event.by)
+        case QuestionAsked():
+            box.pose(event.question)
+        case QuestionResolved():
+            box.answered(event.question.id, event.answer, event.by)
+        case MessageSent():
+            box.show_sent(event.text, event.files)
 
 
 def _joined(events: list[TurnEvent]) -> list[TurnEvent]:

@@ -11,14 +11,17 @@ from PySide6.QtWidgets import QFrame, QVBoxLayout, QWidget
 from desktop.chat.disclosure import Disclosure
 from desktop.chat.markdown.code_card import CodeText
 from desktop.chat.texts import SHORTEST, duration
+from desktop.theme.style import set_property
 from desktop.widgets import TextLabel, identify
 
 MOST_LINES = 14
 MOST_CHARS = 30_000
+INDENT = 20  # px of the calls of a subagent
 
 
 class ToolCard(QFrame):
-    """Runs until `finish`."""
+    """Runs until `finish`. The calls of a subagent are lines below that of the call which started it: in sight while it
+    works, afterwards with the details."""
 
     def __init__(
         self, call_id: str, name: str, arguments: Mapping[str, Any], summary: str, parent: QWidget | None = None
@@ -33,6 +36,8 @@ class ToolCard(QFrame):
         self.line = Disclosure(summary or name, "clock")
         self.line.set_state("clock", "dim", self.tr("Running"))
         self._details: QWidget | None = None
+        self.inner: list[ToolCard] = []
+        self._inner: QWidget | None = None
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(1, 1, 1, 1)
         self._column.setSpacing(0)
@@ -50,8 +55,33 @@ class ToolCard(QFrame):
             self.line.set_state("cross", "bad", self.tr("Failed"))
         if seconds is not None and seconds >= SHORTEST:
             self.line.fact.setText(duration(seconds))
+        if self.inner:
+            calls = len(self.inner)
+            count = self.tr("1 call") if calls == 1 else self.tr("{n} calls").format(n=calls)
+            self.line.fact.setText(" · ".join(part for part in (count, self.line.fact.text()) if part))
+            self._show_inner()
         if self._details is not None:
             self._fill()
+
+    def add_inner(self, card: ToolCard) -> None:
+        """A call of the subagent."""
+        if self._inner is None:
+            self._inner = QWidget()
+            identify(self._inner, "innerCalls", self.tr("Calls of the subagent"))
+            column = QVBoxLayout(self._inner)
+            column.setContentsMargins(INDENT, 0, 0, 6)
+            column.setSpacing(0)
+            self._column.insertWidget(1, self._inner)
+        set_property(card, "card", "")  # the frame is that of the call which started it
+        self.inner.append(card)
+        lines = self._inner.layout()
+        assert lines is not None
+        lines.addWidget(card)
+        self._show_inner()
+
+    def _show_inner(self) -> None:
+        if self._inner is not None:
+            self._inner.setVisible(self.ok is None or self.line.is_open)
 
     def restyle(self) -> None:
         """Another palette or text size."""
@@ -63,6 +93,7 @@ class ToolCard(QFrame):
             self._fill()
         if self._details is not None:
             self._details.setVisible(is_open)
+        self._show_inner()
 
     def _fill(self) -> None:
         if self._details is not None:
@@ -73,9 +104,10 @@ class ToolCard(QFrame):
         column = QVBoxLayout(self._details)
         column.setContentsMargins(12, 2, 12, 12)
         column.setSpacing(4)
-        column.addWidget(TextLabel(self.tr("{tool} was called with").format(tool=self._name), "faint"))
-        column.addWidget(_framed(_arguments(self._arguments), self.tr("Arguments")))
-        column.addSpacing(4)
+        if self._arguments:  # the record does not have those of a subagent
+            column.addWidget(TextLabel(self.tr("{tool} was called with").format(tool=self._name), "faint"))
+            column.addWidget(_framed(_arguments(self._arguments), self.tr("Arguments")))
+            column.addSpacing(4)
         if self._text is None:
             words = self.tr("Nothing came back yet.") if self.ok is None else self.tr("Nothing came back.")
             column.addWidget(TextLabel(words, "faint"))
@@ -102,4 +134,4 @@ def _arguments(arguments: Mapping[str, Any]) -> str:
     for key, value in arguments.items():
         words = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         lines.append(f"{key}:\n{words}" if "\n" in words else f"{key}: {words}")
-    return "\n".join(lines) or "{}"
+    return "\n".join(lines)

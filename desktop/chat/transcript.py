@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,8 @@ from agent.events import (
     ApprovalChoice,
     DeliveryChanged,
     MessageReceived,
+    MessageSent,
+    QuestionAsked,
     TurnFinished,
     TurnJoined,
     TurnStarted,
@@ -44,6 +47,7 @@ class Transcript(QObject):
     retry_requested = Signal(str, object)
     settings_requested = Signal(str)
     approval_shown = Signal(object)
+    question_shown = Signal(object)
     decided = Signal()
     running_changed = Signal(bool)
 
@@ -76,6 +80,9 @@ class Transcript(QObject):
             bridge.tool_finished,
             bridge.approval_asked,
             bridge.approval_resolved,
+            bridge.question_asked,
+            bridge.question_resolved,
+            bridge.message_sent,
         ):
             signal.connect(self._happened)
 
@@ -207,8 +214,9 @@ class Transcript(QObject):
         events = self._live.events(view.turn_id)
         if events is None:
             box.show_view(view)
-            pending = self._service.pending_approvals()
-            events = [ApprovalAsked(asked) for asked in pending if asked.turn_id == view.turn_id]
+            turn = view.turn_id
+            events = [ApprovalAsked(one) for one in self._service.pending_approvals() if one.turn_id == turn]
+            events += [QuestionAsked(one) for one in self._service.pending_questions() if one.turn_id == turn]
         else:
             box.start(view.turn_id)
         for event in events:
@@ -227,6 +235,7 @@ class Transcript(QObject):
         box.settings_requested.connect(self.settings_requested)
         box.command_requested.connect(lambda text: self.retry_requested.emit(text, ()))
         box.decided.connect(self._decide)
+        box.replied.connect(self._reply)
         box.receipt_requested.connect(lambda: self._look_up(box))
         box.undo_requested.connect(lambda: self._take_back(box))
         box.resend_requested.connect(lambda: tasks.run(self._resend(box), "resend"))
@@ -273,11 +282,25 @@ class Transcript(QObject):
         if box is not None:
             self._apply(box, event)
             self.timeline.tell_new()
+        elif isinstance(event, MessageSent) and not event.call_id:
+            tasks.run(self._show_sent(event.turn_id, self._shown), "message of another conversation")
+
+    async def _show_sent(self, turn_id: int, shown: int) -> None:
+        """Another conversation wrote into this one."""
+        with contextlib.suppress(TrayClawError):  # removed meanwhile
+            view, _ = await self._service.turn(turn_id)
+            if shown == self._shown and self._find(inbox_id=view.inbox_id) is None:
+                box = self._box(view)
+                self.timeline.append(box)
+                self._fill(box, view)
+                await self._render(box, shown)
 
     def _apply(self, box: TurnBox, event: TurnEvent) -> None:
         apply(box, event)
         if isinstance(event, ApprovalAsked):
             self.approval_shown.emit(box.approvals[event.approval.id])
+        elif isinstance(event, QuestionAsked):
+            self.question_shown.emit(box.questions[event.question.id])
 
     def _finished(self, event: TurnFinished) -> None:
         if event.outbox_id is not None:
@@ -313,6 +336,10 @@ class Transcript(QObject):
             await self._service.resend_turn(box.turn_id or 0)
         except TrayClawError as error:
             box.show_undo_problem(f"{error} {error.hint}")
+
+    def _reply(self, question_id: str, text: str) -> None:
+        self.decided.emit()
+        tasks.run(self._service.answer_question(question_id, text, "desktop"), "answer")
 
     # --- what was done ------------------------------------------------------------------------------------------------
 

@@ -3,38 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from PySide6.QtCore import Signal
 from PySide6.QtGui import QPixmap, QResizeEvent
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
-from agent.events import Approval, ApprovalChoice, Failure, TurnFinished, TurnStatus
+from agent.events import Approval, ApprovalChoice, Failure, Question, TurnFinished, TurnStatus
 from agent.providers.types import Usage
-from agent.views import ReasoningItem, Receipt, TextItem, ToolItem, TurnItem, TurnView, UndoReport
+from agent.views import ReasoningItem, Receipt, SentItem, TextItem, ToolItem, TurnItem, TurnView, UndoReport
 from desktop import theme
 from desktop.chat.approval_card import ApprovalCard
-from desktop.chat.bubble import Question
+from desktop.chat.bubble import Question as Message
 from desktop.chat.ending import Ending
 from desktop.chat.failure_card import FailureCard
 from desktop.chat.markdown.view import MarkdownView
+from desktop.chat.question_card import QuestionCard
 from desktop.chat.reasoning import Reasoning
 from desktop.chat.receipt_panel import ReceiptPanel
+from desktop.chat.sent_card import SentCard
 from desktop.chat.tool_card import ToolCard
 from desktop.chat.working import Working
 from desktop.widgets import TextLabel, identify
 
 State = TurnStatus | Literal["waiting", "running"]
 GAP = 12  # px between the parts of a turn
+LOOKS = ("read", "fetch", "follow", "ask", "delegate")
+"""Kinds of effects that change nothing by themselves."""
 
 
 class TurnBox(QWidget):
-    """Keeps up with its turn while it runs. `settings_requested(page)`, `retry_requested`, `decided(id, choice)`."""
+    """Keeps up with its turn while it runs. `settings_requested(page)`, `retry_requested`, `decided(id, choice)`,
+    `replied(id, text)`."""
 
     retry_requested = Signal()
     settings_requested = Signal(str)
     command_requested = Signal(str)
     decided = Signal(str, str)
+    replied = Signal(str, str)
     receipt_requested = Signal()
     undo_requested = Signal()
     resend_requested = Signal()
@@ -53,7 +60,7 @@ class TurnBox(QWidget):
         self.turn_id: int | None = None
         self.question_text = question
         self.state: State = "waiting"
-        self.question = Question(question, sender, pictures)
+        self.question = Message(question, sender, pictures)
         self._text: MarkdownView | None = None
         self._reasoning: Reasoning | None = None
         self._working: Working | None = None
@@ -61,6 +68,7 @@ class TurnBox(QWidget):
         self.receipt: ReceiptPanel | None = None
         self._tools: dict[str, ToolCard] = {}
         self.approvals: dict[str, ApprovalCard] = {}
+        self.questions: dict[str, QuestionCard] = {}
         self._unrendered: list[MarkdownView] = []
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(0, 0, 0, 0)
@@ -73,6 +81,7 @@ class TurnBox(QWidget):
     def show_view(self, view: TurnView) -> None:
         """All that is known of a turn from the record."""
         self.turn_id = view.turn_id
+        self.question.setHidden(view.unasked)
         for item in view.items:
             self.add_item(item)
         if view.status == "waiting":
@@ -104,8 +113,14 @@ class TurnBox(QWidget):
             case ReasoningItem(text):
                 self._close_texts()
                 self._add(Reasoning(text))
+            case SentItem(text, files):
+                self.show_sent(text, files)
             case ToolItem():
                 card = self.tool_called(item.call_id, item.name, item.arguments, item.summary)
+                for inner in item.inner:
+                    line = self.tool_called(inner.call_id, inner.name, inner.arguments, inner.summary, item.call_id)
+                    if inner.text is not None:
+                        line.finish(inner.ok, inner.text, inner.seconds)
                 if item.text is not None:
                     card.finish(item.ok, item.text, item.seconds)
 
@@ -154,12 +169,17 @@ class TurnBox(QWidget):
         """Something to know while waiting."""
         self._say(text)
 
-    def tool_called(self, call_id: str, name: str, arguments: Mapping[str, Any], summary: str) -> ToolCard:
-        """The model asked for a tool."""
-        self._close_texts()
+    def tool_called(
+        self, call_id: str, name: str, arguments: Mapping[str, Any], summary: str, parent: str = ""
+    ) -> ToolCard:
+        """The model asked for a tool, or the subagent that the call `parent` started."""
         card = ToolCard(call_id, name, arguments, summary)
         self._tools[call_id] = card
-        self._add(card)
+        if parent in self._tools:
+            self._tools[parent].add_inner(card)
+        else:
+            self._close_texts()
+            self._add(card)
         self._say(self.tr("Working…"))
         return card
 
@@ -168,6 +188,13 @@ class TurnBox(QWidget):
         if call_id in self._tools:
             self._tools[call_id].finish(ok, text, seconds)
         self._say(self.tr("Thinking…"))
+
+    def show_sent(self, text: str, files: Sequence[Path]) -> SentCard:
+        """A message with files that the agent handed over."""
+        self._close_texts()
+        card = SentCard(text, files)
+        self._add(card)
+        return card
 
     def ask(self, approval: Approval) -> ApprovalCard:
         """A person has to decide."""
@@ -187,14 +214,32 @@ class TurnBox(QWidget):
             self.approvals[approval_id].resolve(choice, by)
         self._say(self.tr("Working…"))
 
+    def pose(self, question: Question) -> QuestionCard:
+        """The model wants to know something."""
+        if question.id in self.questions:
+            return self.questions[question.id]
+        self._close_texts()
+        card = QuestionCard(question)
+        card.replied.connect(self.replied)
+        self.questions[question.id] = card
+        if question.call_id in self._tools:
+            self._tools[question.call_id].hide()  # the card says all of it
+        self._add(card)
+        self._say(self.tr("Waiting for your answer"))
+        return card
+
+    def answered(self, question_id: str, answer: str, by: str) -> None:
+        """Somebody answered, or nobody did."""
+        if question_id in self.questions:
+            self.questions[question_id].resolve(answer, by)
+        self._say(self.tr("Working…"))
+
     def finish(self, event: TurnFinished) -> None:
         """It is over."""
         self.turn_id = event.turn_id
         if event.text and not self.answer_text():
             self.add_text(event.text)  # the reply to a command comes in one piece
-        acted = any(
-            row["kind"] not in ("read", "fetch", "follow") and row["state"] != "denied" for row in event.effects
-        )
+        acted = any(row["kind"] not in LOOKS and row["state"] != "denied" for row in event.effects)
         self._end(event.status, event.failure, event.seconds, event.usage, event.cost_usd, event.model, acted=acted)
 
     def join(self) -> None:
@@ -247,6 +292,10 @@ class TurnBox(QWidget):
     def open_approval(self) -> ApprovalCard | None:
         """The first question that waits for an answer."""
         return next((card for card in self.approvals.values() if card.is_open), None)
+
+    def open_question(self) -> QuestionCard | None:
+        """The first question of the model that waits for an answer."""
+        return next((card for card in self.questions.values() if card.is_open), None)
 
     def _views(self) -> list[MarkdownView]:
         found = [self._column.itemAt(index) for index in range(self._column.count())]

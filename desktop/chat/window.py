@@ -28,6 +28,7 @@ from desktop.chat.markdown.parser import prepare
 from desktop.chat.model_menu import ModelMenu
 from desktop.chat.notes import Note
 from desktop.chat.options_menu import OptionsMenu
+from desktop.chat.question_card import QuestionCard
 from desktop.chat.timeline import Timeline
 from desktop.chat.transcript import Transcript
 from desktop.state import AppState
@@ -148,6 +149,7 @@ class ChatWindow(QWidget):
         self.transcript.settings_requested.connect(settings)
         self.transcript.retry_requested.connect(self._send)
         self.transcript.approval_shown.connect(self._look_at_approval)
+        self.transcript.question_shown.connect(self._look_at_question)
         self.transcript.decided.connect(self.composer.line.setFocus)
         self.timeline.installEventFilter(self)
         bridge.state_changed.connect(self._show_state)
@@ -325,9 +327,16 @@ class ChatWindow(QWidget):
 
     def _look_at_approval(self, card: ApprovalCard) -> None:
         """No is the default: the focus goes to Deny, unless the person is writing."""
-        writing = isinstance(self.focusWidget(), QPlainTextEdit) and self.composer.line.toPlainText().strip()
-        if not writing and self.isVisible():
+        if self.isVisible() and not self._writing():
             card.deny.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def _look_at_question(self, card: QuestionCard) -> None:
+        """Whoever has begun to write answers by that; else the focus goes to the answers."""
+        if self.isVisible() and not self._writing():
+            card.first.setFocus(Qt.FocusReason.OtherFocusReason)
+
+    def _writing(self) -> bool:
+        return isinstance(self.focusWidget(), QPlainTextEdit) and bool(self.composer.line.toPlainText().strip())
 
     def _find(self) -> None:
         if self.pages.currentWidget() is self.timeline:

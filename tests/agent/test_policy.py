@@ -129,6 +129,42 @@ def test_the_table_behind_a_fence(row):
     assert job.outcome == outcomes[-1], "a job is never autonomous"
 
 
+SENDING = [
+    # recipients, places, taint, careful, balanced, autonomous, paired, member, job
+    (("telegram:1",), (), CLEAN, "ask", "allow", "allow", "allow", "deny", "allow"),
+    (("telegram:1",), (INSIDE,), CLEAN, "ask", "allow", "allow", "allow", "deny", "allow"),
+    (("telegram:1",), (READABLE,), CLEAN, "ask", "allow", "allow", "allow", "deny", "allow"),
+    (("telegram:1",), (HOOK,), CLEAN, "ask", "allow", "allow", "allow", "deny", "allow"),
+    (("telegram:1",), (), TAINTED, "ask", "ask", "ask", "ask", "deny", "ask"),
+    (("telegram:1",), (OUTSIDE,), CLEAN, "ask", "ask", "ask", "ask", "deny", "ask"),
+    (("telegram:1",), (INSIDE, CREDENTIALS), CLEAN, "ask", "ask", "ask", "ask", "deny", "ask"),
+    (("telegram:1",), (KEYS,), CLEAN, "deny", "deny", "deny", "deny", "deny", "deny"),
+    (("telegram:2",), (), CLEAN, "ask", "ask", "ask", "ask", "deny", "ask"),
+    (("telegram:1", "telegram:2"), (), CLEAN, "ask", "ask", "ask", "ask", "deny", "ask"),
+]
+
+
+@pytest.mark.parametrize("row", SENDING, ids=lambda row: f"{row[0]} {[place.shown for place in row[1]]} {row[2]}")
+def test_the_table_of_sending(row):
+    recipients, places, taint, *outcomes = row
+    call = ProposedCall("t", {}, Effect("send", "", places, recipients=recipients))
+    asked = ("owner", "careful"), ("owner", "balanced"), ("owner", "autonomous"), ("paired", "balanced")
+    asked += ("member", "balanced"), ("job", "autonomous")
+    for (role, mode), expected in zip(asked, outcomes, strict=True):
+        decision = decide(call, PolicyContext(role, mode, taint=taint, here="telegram:1"))
+        assert decision.outcome == expected, (role, mode, decision)
+        assert not taint or expected != "ask" or decision.sources == taint
+    nowhere = decide(call, PolicyContext("owner", taint=taint))
+    assert nowhere.outcome != "allow", "without a conversation nothing is sent to it"
+
+
+def test_a_permission_to_send_is_not_one_for_files():
+    rule = standing_rule(MAIL)
+    assert standing_rule(replace(MAIL, places=(INSIDE,))) is None
+    with_file = ProposedCall("t", {}, replace(MAIL, places=(INSIDE,)))
+    assert decide(with_file, PolicyContext("owner", grants=(rule,))).outcome == "ask"
+
+
 def test_an_address_that_was_seen_and_one_that_was_put_together():
     seen = PolicyContext("owner", taint=TAINTED, known_urls=True)
     assert decide(ProposedCall("t", {}, WEB), seen).outcome == "allow"

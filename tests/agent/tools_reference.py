@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from agent.core.questions import QuestionDesk
+from agent.errors import ToolError
 from agent.providers.types import ToolSpec
 from agent.safety import policy, web_client
 from agent.safety.web_client import WebClient
@@ -15,9 +17,12 @@ from agent.settings import NetworkSettings, Settings
 from agent.skills import folder, front_matter, library, skill
 from agent.skills.library import Skills
 from agent.storage.database import Database
-from agent.tools import documents, files, reading, searching, textfile, web_search
+from agent.tools import documents, enclosures, files, reading, searching, send_message, textfile, web_search
+from agent.tools.ask_user import LONGEST_CHOICE, LONGEST_QUESTION, MOST_CHOICES, ask_tool
 from agent.tools.builtin import built_in_toolbox
+from agent.tools.send_message import Recipient, send_tool
 from agent.tools.skills import skill_tools
+from agent.tools.tool import Outcome, ToolContext
 from agent.tools.toolbox import Toolbox
 from agent.tools.web import web_tools
 
@@ -29,14 +34,28 @@ def page() -> str:
     return "\n".join(["# Tools", "", "What a model can call. This page is generated from the code.", "", *_tools()])
 
 
+class Nobody:
+    """Knows nobody and carries nothing."""
+
+    def find(self, wanted: str, context: ToolContext) -> Recipient:
+        raise ToolError(wanted)
+
+    async def send(self, context: ToolContext, to: Recipient, text: str, files: Sequence[Path]) -> Outcome:
+        raise ToolError(text)
+
+
 def toolbox() -> Toolbox:
     """With the tools that the service adds."""
 
     async def key(name: str) -> str | None:
         return None
 
+    async def keep(*_: object) -> None: ...
+
     skills = Skills(Database(Path()), lambda: Workspace(Path()), lambda event: None)
-    return built_in_toolbox((*web_tools(Settings, key, WebClient(NetworkSettings)), *skill_tools(skills)))
+    questions = QuestionDesk(lambda event: None, lambda: 1.0, keep, keep)
+    web = web_tools(Settings, key, WebClient(NetworkSettings))
+    return built_in_toolbox((*web, ask_tool(questions.ask), send_tool(Nobody(), Nobody()), *skill_tools(skills)))
 
 
 def _tools() -> Iterator[str]:
@@ -61,6 +80,8 @@ def _tools() -> Iterator[str]:
             f"{web_client.MOST_BYTES:,} bytes, {web_client.SECONDS:.0f} seconds, {web_client.MOST_HOPS} hops",
         ),
         ("A question to a search engine", f"{web_search.SECONDS:.0f} seconds"),
+        ("A question to the person", f"{LONGEST_QUESTION:,} characters, {MOST_CHOICES} choices of {LONGEST_CHOICE}"),
+        ("A message", f"{send_message.LONGEST:,} characters, {enclosures.MOST} files of {enclosures.LARGEST:,} bytes"),
         ("A search", f"{searching.SECONDS:.0f} seconds"),
         ("Skills in one place of the workspace", f"{skill.MOST_SKILLS}"),
         ("A skill's folder", f"{folder.MOST_FILES} files, {folder.MOST_BYTES:,} bytes"),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from PySide6.QtCore import QMimeData, Qt, QUrl
-from PySide6.QtGui import QColor, QGuiApplication, QImage
+from PySide6.QtGui import QColor, QDesktopServices, QGuiApplication, QImage
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QLineEdit, QMenu, QWidget
 
@@ -23,13 +23,15 @@ from desktop.chat.failure_card import FailureCard
 from desktop.chat.markdown.code_card import CodeCard
 from desktop.chat.markdown.prose import Prose
 from desktop.chat.model_menu import ModelMenu
+from desktop.chat.question_card import QuestionCard
 from desktop.chat.reasoning import Reasoning
+from desktop.chat.sent_card import SentCard
 from desktop.chat.turn_box import TurnBox
 from desktop.chat.window import ChatWindow
 from tests.conftest import LogGuard
 from tests.desktop.waiting import until
 from tests.peers import replies
-from tests.peers.model_server import ModelServer
+from tests.peers.model_server import ModelServer, Request
 from tests.peers.replies import Call, Ending, HttpFault, Reply
 
 SCREENSHOTS = Path(__file__).parent / "screenshots"
@@ -638,3 +640,200 @@ async def test_older_turns_are_searched_too(window: ChatWindow, service: AgentSe
     assert len(window.timeline.boxes) == 25
     bar = window.timeline.verticalScrollBar()
     await until(lambda: bar.value() < bar.maximum() // 2, "the place in sight")
+
+
+QUESTION = Reply(calls=[Call("ask_user", {"question": "Which city?", "choices": ["Leipzig", "Halle"]})])
+
+
+async def posed(window: ChatWindow) -> QuestionCard:
+    """The question of the model that waits for an answer."""
+    await until(lambda: window.timeline.boxes and window.timeline.boxes[-1].open_question(), "the question")
+    card = window.timeline.boxes[-1].open_question()
+    assert card is not None
+    return card
+
+
+async def test_a_question_of_the_model_is_answered_by_a_choice(
+    window: ChatWindow, bridge: Bridge, model: ModelServer
+) -> None:
+    model.script = [QUESTION, Reply("Halle it is.")]
+    write(window, "Book a room")
+    card = await posed(window)
+    assert card.text.text() == "Which city?" and [one.text() for one in card.choices] == ["Leipzig", "Halle"]
+    assert card.choices[0].hasFocus()
+    assert bridge.state.overall == "needs_you"
+    await until(lambda: window.list.model.rows, "the list")
+    assert window.list.model.state(window.list.model.rows[0]) == "Waiting for you: Which city?"
+    QTest.keyClick(card.choices[1], Qt.Key.Key_Space)
+    box = await answered(window)
+    assert not card.is_open and card.outcome.text() == "✓ Halle"
+    assert prose(box) == "Halle it is."
+    assert model.chats[1].messages[-1]["content"] == "The person answered: Halle"
+    assert bridge.state.overall == "ready"
+
+
+async def test_a_question_of_the_model_is_answered_in_own_words(window: ChatWindow, model: ModelServer) -> None:
+    model.script = [QUESTION, QUESTION, Reply("Done.")]
+    write(window, "Book a room")
+    card = await posed(window)
+    assert not card.send.isEnabled()
+    QTest.keyClicks(card.line, "Dresden")
+    assert card.send.isEnabled()
+    QTest.keyClick(card.line, Qt.Key.Key_Return)
+    await until(lambda: not card.is_open, "the answer")
+    again = await posed(window)
+    write(window, "No, Berlin & Bonn")
+    await answered(window)
+    assert card.outcome.text() == "✓ Dresden" and again.outcome.text() == "✓ No, Berlin & Bonn"
+    assert len(window.timeline.boxes) == 1, "the message was the answer"
+    assert window.composer.line.toPlainText() == ""
+    number = window.conversation
+    window.show_conversation(None)
+    window.show_conversation(number)
+    await until(lambda: len(window.timeline.boxes) == 1 and window.timeline.boxes[0].ending, "the turn from the record")
+
+
+async def test_a_question_is_found_again_and_taken_back_by_stop(window: ChatWindow, model: ModelServer) -> None:
+    model.script = [QUESTION, Reply("Done.")]
+    write(window, "Book a room")
+    await posed(window)
+    number = window.conversation
+    window.show_conversation(None)
+    window.show_conversation(number)
+    card = await posed(window)
+    QTest.keyClick(window.composer.line, Qt.Key.Key_Escape)
+    await answered(window)
+    assert card.outcome.text() == "Not answered: it was stopped."
+
+
+async def test_pictures_of_a_question(window: ChatWindow, model: ModelServer) -> None:
+    long = [
+        "Only the two that are certainly duplicates",
+        "All four, and keep a copy in the archive of last year",
+        "None",
+    ]
+    model.script = [
+        QUESTION,
+        Reply(calls=[Call("ask_user", {"question": "I found four invoices. Which may I move?", "choices": long}, "b")]),
+        Reply("Done."),
+    ]
+    write(window, "Tidy up")
+    first = await posed(window)
+    first.choices[1].click()
+    await until(lambda: not first.is_open, "the answer")
+    card = await posed(window)
+    for name in ("light", "dark"):
+        theme.apply(qapp(), name, text_scale=1.0)  # type: ignore[arg-type]
+        await asyncio.sleep(0.05)
+        picture(window, f"question-{name}")
+    theme.apply(qapp(), "light", text_scale=1.0)
+    window.resize(560, 700)
+    await asyncio.sleep(0.1)
+    assert all(button.width() <= card.width() for button in card.choices)
+    picture(window, "question-narrow")
+    card.choices[2].click()
+    await answered(window)
+
+
+async def test_the_calls_of_a_subagent_stand_below_the_one_that_started_it(
+    window: ChatWindow, model: ModelServer, service: AgentService
+) -> None:
+    (service.workspace().root / "report.txt").write_text("Total 38.91 EUR")
+    hold = asyncio.Event()
+
+    def script(request: Request) -> Reply:
+        done = [message for message in request.messages if message["role"] == "tool"]
+        if "You are a subagent" in str(request.messages[0]["content"]):
+            look = [Call("read_file", {"path": "report.txt"}, "r"), Call("search_text", {"pattern": "EUR"}, "t")]
+            return Reply("The total is 38.91 EUR.", before=hold) if done else Reply(calls=look)
+        tasks = [
+            Call("spawn", {"task": f"Find the total in the invoices of {year}"}, str(year)) for year in (2025, 2026)
+        ]
+        return Reply("38.91 EUR.") if done else Reply("I have both years looked at.", calls=tasks)
+
+    model.script = script
+    write(window, "What did we spend?")
+    await until(lambda: window.timeline.boxes and len(window.timeline.boxes[0]._tools) == 6, "the calls")
+    box = window.timeline.boxes[0]
+    first = box._tools["2025"]
+    await until(lambda: all(card.ok for card in first.inner) and len(first.inner) == 2, "what the subagent called")
+    assert all(card.isVisible() and card.parentWidget().parent() is first for card in first.inner)
+    for name in ("light", "dark"):
+        theme.apply(qapp(), name, text_scale=1.0)  # type: ignore[arg-type]
+        await asyncio.sleep(0.05)
+        picture(window, f"subagent-{name}")
+    theme.apply(qapp(), "light", text_scale=1.0)
+    hold.set()
+    await answered(window)
+    assert "2 calls" in first.line.fact.text() and not first.inner[0].isVisible()
+    first.line.button.click()
+    assert first.inner[0].isVisible()
+    picture(window, "subagent-open")
+    number = window.conversation
+    window.show_conversation(None)
+    window.show_conversation(number)
+    again = await answered(window)
+    assert [card.line.text.text() for card in again._tools["2026"].inner] == [
+        "Read report.txt",
+        "Search for EUR in the workspace",
+    ]
+
+
+async def test_a_file_that_was_handed_over_can_be_opened_and_shown(
+    window: ChatWindow, model: ModelServer, service: AgentService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(QDesktopServices, "openUrl", lambda url: bool(opened.append(url.toLocalFile())) or True)
+    folder = service.workspace().root
+    (folder / "Invoices 2026.pdf").write_bytes(b"x" * 48_200)
+    (folder / "sort.sh").write_text("echo")
+    files = ["Invoices 2026.pdf", "sort.sh"]
+    sent = {"text": "Here are the invoices as **one file**, and the script.", "files": files}
+    model.script = [Reply(calls=[Call("send_message", sent)]), Reply("Anything else?")]
+    write(window, "Put them together for me")
+    box = await answered(window)
+    card = box.findChild(SentCard)
+    assert card is not None
+    pdf, script = card.lines
+    await until(lambda: pdf.fact.text() == "48 kB" and card.words.settled, "the size and the words")
+    assert prose(card) == "Here are the invoices as one file, and the script."
+    assert pdf.open.isVisible() and not script.open.isVisible(), "what the system would run is only shown"
+    QTest.keyClick(pdf.open, Qt.Key.Key_Space)
+    script.reveal.click()
+    assert [Path(path) for path in opened] == [folder / files[0], folder]
+    for name in ("light", "dark"):
+        theme.apply(qapp(), name, text_scale=1.0)  # type: ignore[arg-type]
+        await asyncio.sleep(0.05)
+        picture(window, f"sent-{name}")
+    theme.apply(qapp(), "light", text_scale=1.0)
+    (folder / files[0]).unlink()
+    number = window.conversation
+    window.show_conversation(None)
+    window.show_conversation(number)
+    again = await answered(window)
+    kept = again.findChild(SentCard)
+    assert kept is not None and [line.path.name for line in kept.lines] == files
+    await until(lambda: kept.lines[0].fact.text() == "no longer there", "the look at the file")
+    assert not kept.lines[0].open.isEnabled()
+    assert again.answer_text() == "Anything else?", "what was sent is not the answer"
+
+
+async def test_what_another_conversation_sent_here_is_shown_without_a_question(
+    window: ChatWindow, model: ModelServer, service: AgentService
+) -> None:
+    await service.change_settings({"channels.telegram.enabled": True})
+    model.script = Reply("Hello Anna.")
+    await service._intake.accept(Inbound("telegram", "1", "100", "100", "Anna", "hi", title="Anna"), "paired")
+    await until(lambda: window.list.model.rows, "the list")
+    anna = window.list.model.rows[0].id
+    window.show_conversation(anna)
+    await answered(window)
+    call = Reply(calls=[Call("send_message", {"to": "Anna", "text": "Dinner at seven?"})])
+    model.script = lambda request: Reply("Done.") if request.messages[-1]["role"] == "tool" else call
+    await service.send(await service.new_conversation(), "invite her")
+    await until(service.pending_approvals, "the question")
+    await service.resolve_approval(service.pending_approvals()[0].id, "allow", "desktop")
+    box = await answered(window, 2)
+    assert prose(box) == "Dinner at seven?"
+    assert not box.question.isVisible()
+    picture(window, "sent-elsewhere")

@@ -15,6 +15,9 @@ from agent.events import (
     Failure,
     PairingAsked,
     PairingResolved,
+    Question,
+    QuestionAsked,
+    QuestionResolved,
     TurnFinished,
     TurnStarted,
     TurnText,
@@ -121,3 +124,15 @@ def test_a_failed_start_says_why() -> None:
     state = reduce(AppState(), PhaseChanged("failed", Failure("config", "The settings file has a mistake", "", "")))
     assert (state.overall, state.words) == ("error", "The settings file has a mistake")
     assert reduce(state, PhaseChanged("starting")).words == "Starting…"
+
+
+QUESTION = Question("q1", 7, 70, "c1", "Which city?", ("Leipzig",), 0.0)
+
+
+def test_a_question_of_the_model_waits_for_the_person_until_it_is_answered(ready: AppState) -> None:
+    asked = reduce(ready, QuestionAsked(QUESTION))
+    assert (asked.overall, asked.words) == ("needs_you", "Waiting for you")
+    assert reduce(asked, QuestionAsked(QUESTION)).questions == (QUESTION,)
+    assert reduce(asked, QuestionResolved(QUESTION, "Leipzig", "desktop")).overall == "ready"
+    assert reduce(asked, finished("stopped")).questions == ()
+    assert reduce(ready, snapshot(questions=(QUESTION,))).overall == "needs_you"

@@ -9,13 +9,14 @@ from dataclasses import replace
 import pytest
 from PySide6.QtGui import QAction
 
-from agent.events import Approval
+from agent.events import Approval, Question
 from agent.views import ChannelHealth, PairingRequest
 from desktop.state import AppState
 from desktop.tray import Tray
 from desktop.tray_menu import entries
 
 APPROVAL = Approval("a1", 7, 70, "c1", "run_command", "Run a command?", "ls", "it asks", False, "", 0.0)
+QUESTION = Question("q1", 7, 70, "c1", "Which city?", (), 0.0)
 ASKED = PairingRequest("QK7M-2XPD", "telegram", "88", "Ada", 1.0, 2.0)
 TELEGRAM = ChannelHealth("telegram", "Telegram", "ready", "@bot", True)
 READY = AppState(phase="running", channels=(TELEGRAM,), daily_limit=5.0)
@@ -69,6 +70,8 @@ def test_what_waits_is_counted(tray: Tray) -> None:
     tray.render(replace(READY, approvals=(APPROVAL, replace(APPROVAL, id="a2")), pairings=(ASKED,)))
     assert "2 approvals wait… Show" in texts(tray)
     assert "1 person asks to be paired… Show" in texts(tray)
+    tray.render(replace(READY, questions=(QUESTION,)))
+    assert "1 question waits… Show" in texts(tray)
 
 
 @pytest.mark.parametrize(
@@ -114,6 +117,7 @@ def test_lines_that_stay_keep_their_action(tray: Tray) -> None:
     [
         ("trayOpen", "open_requested"),
         ("trayApprovals", "approvals_requested"),
+        ("trayQuestions", "questions_requested"),
         ("trayPairings", "pairings_requested"),
         ("trayStopAll", "stop_all_requested"),
         ("traySettings", "settings_requested"),
@@ -121,7 +125,7 @@ def test_lines_that_stay_keep_their_action(tray: Tray) -> None:
     ],
 )
 def test_every_line_tells_its_intent(qtbot, tray: Tray, name: str, signal: str) -> None:
-    tray.render(replace(READY, busy=(1,), approvals=(APPROVAL,), pairings=(ASKED,)))
+    tray.render(replace(READY, busy=(1,), approvals=(APPROVAL,), questions=(QUESTION,), pairings=(ASKED,)))
     with qtbot.waitSignal(getattr(tray, signal)):
         line(tray, name).trigger()
 

@@ -22,7 +22,7 @@ from agent.cli.terminal.prompt import Prompt
 from agent.cli.terminal.view import TerminalView
 from agent.errors import TrayClawError
 from agent.settings import STARTER
-from agent.views import TextItem, ToolItem, TurnView
+from agent.views import SentItem, TextItem, ToolItem, TurnView
 
 if TYPE_CHECKING:
     from agent.service import AgentService
@@ -157,12 +157,16 @@ class TerminalChat:
         self._console.print()
 
     def _show_past(self, turn: TurnView) -> None:
-        self._console.print(Text(f"{self._glyphs.prompt} {visible(turn.question)}\n", style="bold"))
+        if not turn.unasked:
+            self._console.print(Text(f"{self._glyphs.prompt} {visible(turn.question)}\n", style="bold"))
         for number, item in enumerate(turn.items):
             if isinstance(item, TextItem):
                 if number:
                     self._console.print()
                 self._console.print(AnswerMarkdown(visible(item.text)))
+            elif isinstance(item, SentItem):
+                for path in item.files:
+                    self._console.print(Text(f"  {visible(str(path), one_line=True)}"))
             elif isinstance(item, ToolItem):
                 sign = self._glyphs.failed if item.ok is False else self._glyphs.done
                 self._console.print(Text(f"{sign} {visible(item.summary, one_line=True)}", style="dim"))

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import time
+from collections.abc import AsyncIterator
 
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
@@ -23,6 +24,9 @@ from agent.events import (
     ApprovalChoice,
     ApprovalResolved,
     Event,
+    MessageSent,
+    Question,
+    QuestionResolved,
     ToolCalled,
     ToolFinished,
     TurnFinished,
@@ -98,6 +102,12 @@ class TerminalView:
                 self._running[event.call_id] = (visible(event.summary or event.name, one_line=True), time.monotonic())
             case ApprovalResolved() if event.by == "timeout":
                 self._print(Text("Nobody answered in time: denied.", style="yellow"), "tool")
+            case QuestionResolved() if event.by == "timeout":
+                self._print(Text("Nobody answered in time.", style="yellow"), "tool")
+            case MessageSent():
+                self._print_answer(visible(event.text))
+                for path in event.files:
+                    self._print(Text(f"  {visible(str(path), one_line=True)}"), "tool")
             case ToolFinished():
                 self._tool_ended(event)
             case TurnFinished():
@@ -110,13 +120,27 @@ class TerminalView:
             return self._fixed_choice
         from agent.cli.terminal.approval import ask
 
+        async with self._card():
+            return await ask(approval, self.console.file, self.console)  # type: ignore[arg-type]
+
+    async def reply(self, question: Question) -> str | None:
+        if self._fixed_choice:
+            return None
+        from agent.cli.terminal.question import ask
+
+        async with self._card():
+            return await ask(question, self.console.file, self.console)  # type: ignore[arg-type]
+
+    @contextlib.asynccontextmanager
+    async def _card(self) -> AsyncIterator[None]:
+        """The terminal for one question; what is printed meanwhile comes after it."""
         async with self._asking:
             self._flush()
             self._space("card")
             self._live.clear()
             self._held = []
             try:
-                return await ask(approval, self.console.file, self.console)  # type: ignore[arg-type]
+                yield
             finally:
                 self._release()
 
@@ -126,12 +150,13 @@ class TerminalView:
         summary, _ = self._running.pop(event.call_id, (visible(event.name), 0.0))
         self._label = WAITING
         sign, style = (self._glyphs.done, "green") if event.ok else (self._glyphs.failed, "red")
-        entry = Text.assemble((f"{sign} ", style), summary, (f"  {event.seconds:.1f} s", "dim"))
+        indent = "  " if event.parent else ""
+        entry = Text.assemble(indent, (f"{sign} ", style), summary, (f"  {event.seconds:.1f} s", "dim"))
         if event.ok:
             self._print(entry, "tool")
         else:
             reason = Text(visible(event.text, one_line=True)[:REASON_CHARS], "dim")
-            self._print(Group(entry, Padding(reason, (0, 0, 0, 2))), "tool")
+            self._print(Group(entry, Padding(reason, (0, 0, 0, 2 + len(indent)))), "tool")
 
     def _ended(self, event: TurnFinished) -> None:
         self._over = True
