@@ -24,6 +24,7 @@ from agent.core.history import History
 from agent.core.intake import Intake
 from agent.core.lanes import Lanes
 from agent.core.ledger import Ledger
+from agent.core.pins import Pins
 from agent.core.record import TurnRecorder
 from agent.core.spending import Spending
 from agent.core.titles import Titles
@@ -61,10 +62,13 @@ from agent.storage.conversations import LOCAL
 from agent.storage.database import Database
 from agent.storage.instance import Instance
 from agent.tools.builtin import built_in_toolbox
+from agent.tools.finding import Finder
+from agent.tools.mcp import McpParts, McpServers, secret_names
 from agent.tools.web import web_tools
 from agent.views import (
     ChannelHealth,
     Conversation,
+    McpServerView,
     PairingRequest,
     Person,
     ProviderView,
@@ -124,10 +128,33 @@ class AgentService:
         )
         self.model_files = ModelFiles(paths.data / "models", lambda: self._settings, self.change_settings, publish)
         self._titles = Titles(database, self._router, budget, prompt.title, publish)
+        self._mcp = McpServers(
+            McpParts(
+                servers=lambda: self._settings.mcp,
+                network=lambda: self._settings.network,
+                workspace=self.workspace,
+                fence=lambda: self._fences.get(self._settings.safety.sandbox),
+                secret=self._stored,
+                permitted=self._grants.has,
+                pins=Pins(database, "mcp"),
+                changed=lambda name: publish(SettingsChanged((f"mcp.{name}",))),
+            )
+        )
+        toolbox = built_in_toolbox(
+            web_tools(lambda: self._settings, self._stored, self._web),
+            lambda: (*finder.tools(), *self._mcp.tools()),
+        )
+        finder = Finder(
+            lambda: (tool for tool in (*toolbox.own, *self._mcp.tools()) if tool.deferred),
+            self._mcp.names,
+            self._mcp.ready,
+        )
         runner = TurnRunner(
             recorder=self._recorder,
             router=self._router,
-            toolbox=built_in_toolbox(web_tools(lambda: self._settings, self._search_key, self._web)),
+            toolbox=toolbox,
+            finder=finder,
+            outside=self._mcp,
             approvals=self._approvals,
             budget=budget,
             compactor=Compactor(
@@ -235,6 +262,7 @@ class AgentService:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=1)
+        await self._mcp.close()
         await self.model_files.aclose()
         await self._router.aclose()
         await self._web.aclose()
@@ -256,6 +284,7 @@ class AgentService:
             self._settings = await asyncio.to_thread(self._file.set, values)
             self._watch.accept()
         self.events.publish(SettingsChanged(tuple(values)))
+        await self._mcp.follow()
         return self._settings
 
     async def reload_settings(self) -> Settings:
@@ -265,6 +294,7 @@ class AgentService:
             self._settings = await asyncio.to_thread(self._file.load)
         self.events.publish(SettingsChanged())
         await self._connectors.follow(before.channels, self._settings.channels)
+        await self._mcp.follow()
         return self._settings
 
     def workspace(self) -> Workspace:
@@ -496,8 +526,27 @@ class AgentService:
     async def stored_keys(self) -> list[str]:
         """Names of providers and channels that have a key."""
         names = [*catalog.names(), *self._settings.providers, *CHANNEL_NAMES, *SEARCH_KEYS]
+        names += secret_names(self._settings.mcp)
         users = await self.secrets.known(secret_user(name) for name in dict.fromkeys(names))
         return [user.partition(":")[2] for user in users]
+
+    # --- outside tools ----------------------------------------------------------------------------------------------
+    def mcp_servers(self) -> tuple[McpServerView, ...]:
+        """The MCP servers of the settings and how they are; changes are told by `SettingsChanged("mcp.NAME")`."""
+        return self._mcp.views()
+
+    def wake_mcp(self) -> None:
+        """Start the enabled MCP servers in the background, as the first turn does."""
+        self._mcp.wake()
+
+    async def test_mcp(self, name: str) -> McpServerView:
+        """Connect anew and tell how it went. Raises `UsageError`."""
+        return await self._mcp.restart(name)
+
+    async def permit_unfenced_mcp(self, name: str) -> None:
+        """Start this program without a sandbox, now and later; `grants` lists it. Raises `UsageError`."""
+        await self._grants.add(self._mcp.unfenced_rule(name), None, "desktop")
+        await self._mcp.restart(name)
 
     # --- channels and people ----------------------------------------------------------------------------------------
     def channels(self) -> tuple[ChannelHealth, ...]:
@@ -563,7 +612,7 @@ class AgentService:
         return await self._history.undo(turn_id, rewind=rewind, dry_run=dry_run)
 
     # --- inside -----------------------------------------------------------------------------------------------------
-    async def _search_key(self, name: str) -> str | None:
+    async def _stored(self, name: str) -> str | None:
         return await self.secrets.get(secret_user(name))
 
     async def _note_question(self, approval: Approval, action_hash: str) -> None:

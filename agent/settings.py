@@ -204,6 +204,14 @@ class Settings(Section):
     undo: UndoSettings = UndoSettings()
     desktop: DesktopSettings = DesktopSettings()
 
+    @field_validator("mcp")
+    @classmethod
+    def _server_names(cls, servers: Mapping[str, McpServerSettings]) -> Mapping[str, McpServerSettings]:
+        for name in servers:
+            if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}", name):
+                raise ValueError(f"a server name is up to 32 letters, digits, dashes and underscores, not {name!r}")
+        return servers
+
     @field_validator("providers")
     @classmethod
     def _provider_names(cls, providers: Mapping[str, ProviderSettings]) -> Mapping[str, ProviderSettings]:

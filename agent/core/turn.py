@@ -26,6 +26,8 @@ from agent.safety.sandbox.choose import Fences
 from agent.safety.workspace import Workspace
 from agent.settings import Settings
 from agent.storage.inbox import Waiting
+from agent.tools.finding import Finder
+from agent.tools.mcp import McpServers
 from agent.tools.toolbox import CallScope, Toolbox
 
 log = logging.getLogger(__name__)
@@ -38,6 +40,8 @@ class TurnRunner:
     recorder: TurnRecorder
     router: Router
     toolbox: Toolbox
+    finder: Finder
+    outside: McpServers
     approvals: ApprovalDesk
     budget: Budget
     compactor: Compactor
@@ -111,7 +115,8 @@ class TurnRunner:
     async def _ask(self, turn: Turn) -> Completion:
         """One call of the model; every piece is published as it comes."""
         target = self.router.resolve(turn.model)
-        tools = self.toolbox.specs() if target.provider.supports_tools else ()
+        revealed = self.finder.revealed(turn.item.conversation_id)
+        tools = self.toolbox.specs(revealed) if target.provider.supports_tools else ()
         prompt = self.prompt.message(self.workspace().root, tools=bool(tools))
         history = await self.recorder.transcripts.get(turn.item.conversation_id, self.settings().model.history_messages)
         notes = self.recorder.transcripts.notes(turn.item.conversation_id)
@@ -138,6 +143,7 @@ class TurnRunner:
         """What the tools of a turn may use."""
         settings = self.settings()
         self.grants.forget()  # another process may have taken one back
+        self.outside.wake()
         return CallScope(
             conversation_id=turn.item.conversation_id,
             turn_id=turn.id,

@@ -12,9 +12,9 @@ from agent.safety.workspace import Place
 _HIDING = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 """Unicode categories of control, format, surrogate, private, unassigned and separator characters."""
 
-EffectKind = Literal["read", "write", "execute", "fetch", "send", "delegate", "ask", "use"]
+EffectKind = Literal["read", "write", "execute", "fetch", "send", "delegate", "ask", "use", "find"]
 """Look at files, change files, run a program, read from the web, send to people, start a subagent, ask the person,
-use an outside tool (MCP) whose effect nobody knows."""
+use an outside tool (MCP) whose effect nobody knows, look for a tool by words."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Outcome = Literal["allow", "ask", "deny"]
 Sender = Literal["owner", "paired", "member", "job"]
 
-_KINDS = ("read", "write", "execute", "fetch", "send", "delegate", "ask", "use")
+_KINDS = ("read", "write", "execute", "fetch", "send", "delegate", "ask", "use", "find")
 _TOUCHES_FILES = ("read", "write")
 
 
@@ -77,7 +77,7 @@ def decide(call: ProposedCall, context: PolicyContext) -> Decision:
     | send to people                                 | ask            | ask      | ask        | ask    | deny   |
     | use an outside tool or an unknown skill        | ask            | ask      | ask        | ask    | deny   |
     | start a subagent (its own calls are decided)   | ask            | allow    | allow      | allow  | deny   |
-    | ask the person                                 | allow          | allow    | allow      | allow  | allow  |
+    | ask the person, look for a tool                | allow          | allow    | allow      | allow  | allow  |
 
     (1) asks once the turn has read untrusted text. (2) once anything untrusted was read, here or earlier in the
     conversation, an address asks that did not stand word for word in what was read or written: it could carry
@@ -113,7 +113,7 @@ def decide(call: ProposedCall, context: PolicyContext) -> Decision:
 def _why_ask(effect: Effect, context: PolicyContext) -> str:
     """Empty when it may run."""
     match effect.kind:
-        case "ask":
+        case "ask" | "find":
             return ""
         case "delegate":
             if context.role == "member":

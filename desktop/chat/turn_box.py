@@ -191,7 +191,7 @@ class TurnBox(QWidget):
         self.turn_id = event.turn_id
         if event.text and not self.answer_text():
             self.add_text(event.text)  # the reply to a command comes in one piece
-        acted = any(row["kind"] not in ("read", "fetch") and row["state"] != "denied" for row in event.effects)
+        acted = any(row["kind"] not in ("read", "fetch", "find") and row["state"] != "denied" for row in event.effects)
         self._end(event.status, event.failure, event.seconds, event.usage, event.cost_usd, event.model, acted=acted)
 
     def set_delivery(self, state: str) -> None:

@@ -99,6 +99,7 @@ MORE = [
     (MAIL, CLEAN, "ask", "ask", "ask", "ask", "deny", "ask"),
     (TOOL, CLEAN, "ask", "ask", "ask", "ask", "deny", "ask"),
     (Effect("delegate", ""), CLEAN, "ask", "allow", "allow", "allow", "deny", "allow"),
+    (Effect("find", ""), TAINTED, "allow", "allow", "allow", "allow", "allow", "allow"),
     (Effect("ask", ""), TAINTED, "allow", "allow", "allow", "allow", "allow", "allow"),
     (Effect("fetch", ""), CLEAN, "deny", "deny", "deny", "deny", "deny", "deny"),
     (Effect("send", ""), CLEAN, "deny", "deny", "deny", "deny", "deny", "deny"),
