@@ -216,9 +216,8 @@ class McpServers:
             return f"Not used before. This is what the server says about it, and nobody has checked it:\n{tool.said}"
         if pin.hash == tool.digest:
             return ""
-        lines = difflib.unified_diff(
-            pin.content.splitlines(), tool.said.splitlines(), "before", "now", n=1, lineterm=""
-        )
+        before, now = pin.content.splitlines(), tool.said.splitlines()
+        lines = difflib.unified_diff(before, now, "before", "now", n=1, lineterm="")
         text = "\n".join(lines)
         if not text:
             return "The server is started in another way than before, or says other things that are not shown here."

@@ -12,7 +12,7 @@ import secrets
 import subprocess
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -168,7 +168,7 @@ async def speaking_to(launch: Launch, cwd: Path, gone: Callable[[str], None]) ->
     finally:
         for stream in (heard, hearing, saying, said):
             stream.close()
-        await asyncio.shield(_end(transport, program, mark))
+        await _to_the_end(_end(transport, program, mark))
 
 
 async def _start(launch: Launch, cwd: Path, mark: str) -> tuple[asyncio.SubprocessTransport, _Program]:
@@ -190,12 +190,29 @@ async def _start(launch: Launch, cwd: Path, mark: str) -> tuple[asyncio.Subproce
         transport, program = await asyncio.shield(starting)
     except asyncio.CancelledError:  # it may run already: nobody else would end it
         transport, program = await starting
-        await asyncio.shield(_end(transport, program, mark))
+        await _to_the_end(_end(transport, program, mark))
         raise
     finally:
         for handle in launch.close:
             os.close(handle)
     return transport, program
+
+
+async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
+    """However often the caller is cancelled meanwhile, by asyncio or by a scope of anyio."""
+    import anyio
+
+    task = asyncio.ensure_future(work)
+    cancelled = False
+    with anyio.CancelScope(shield=True):
+        while not task.done():
+            try:
+                await asyncio.wait({task})
+            except asyncio.CancelledError:
+                cancelled = True
+    task.result()
+    if cancelled:
+        raise asyncio.CancelledError
 
 
 async def _end(transport: asyncio.SubprocessTransport, program: _Program, mark: str) -> None:

@@ -96,6 +96,7 @@ class McpServer:
         from pydantic import ValidationError
 
         client, plan = await self._ready()
+        gone = self._gone
         guard = await asyncio.to_thread(plan.look) if plan.look is not None else None
         try:
             # The request's own clock starts when it is written; a server that takes no requests is waited for here.
@@ -105,7 +106,7 @@ class McpServer:
             if error.code == REQUEST_TIMEOUT:
                 raise ToolError(self._late(plan)) from error
             if error.code == CONNECTION_CLOSED:
-                why = f" ({self.detail})" if self.detail and self.state == "failed" else ""
+                why = f": {gone.result()}" if gone is not None and gone.done() else ""
                 raise ToolError(
                     f"The connection to {self.name} broke while the tool ran{why}. Whether it did something is unknown."
                 ) from error
@@ -141,9 +142,9 @@ class McpServer:
                 return
             except TrayClawError as error:
                 reason = " ".join(filter(None, (str(error), error.hint)))
-            except Exception as error:  # whatever the SDK or a stranger's server does, the others go on
+            except Exception as error:
                 reason = _words(error)
-                log.info("the MCP server %s: %s", self.name, reason)
+                log.info("the MCP server %s: %s", self.name, reason, exc_info=True)
             finally:
                 self._client = None
             if time.monotonic() - began > STEADY_SECONDS:
@@ -206,8 +207,9 @@ class McpServer:
         try:
             while True:
                 relist = asyncio.create_task(self._relist.wait())
+                either: set[asyncio.Future[Any]] = {self._gone, relist}
                 try:
-                    await asyncio.wait({self._gone, relist}, return_when=asyncio.FIRST_COMPLETED)
+                    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
                 finally:
                     relist.cancel()
                 if self._gone.done():
@@ -226,10 +228,20 @@ class McpServer:
         offered = client.server_capabilities.tools
         if offered is None or not offered.list_changed:
             return
-        with contextlib.suppress(ListenNotSupportedError, SubscriptionLost, MCPError, TimeoutError):
-            async with client.listen(tools_list_changed=True) as changes:
-                async for _ in changes:
-                    self._relist.set()
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                async with client.listen(tools_list_changed=True) as changes:
+                    if pause > FIRST_PAUSE:
+                        self._relist.set()  # something may have changed while nobody listened
+                    async for _ in changes:
+                        self._relist.set()
+            except ListenNotSupportedError:
+                return
+            except (SubscriptionLost, MCPError, TimeoutError) as error:
+                log.debug("the MCP server %s: %s", self.name, error)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE)
 
     async def _list(self, client: Client, plan: Plan) -> None:
         found: list[Tool] = []
