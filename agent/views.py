@@ -310,6 +310,8 @@ class Receipt:
     undoable: bool
     hash: str
     intact: bool
+    outside: tuple[str, ...] = ()
+    """Outside tools that were used."""
 
 
 @dataclass(frozen=True, slots=True)

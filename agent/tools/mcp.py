@@ -188,6 +188,8 @@ class McpServers:
             return Effect(
                 "use",
                 f"Use {one_line(listed.name, 40)} of {server}",
+                # A program may change files while it works: the receipt notes which, and undo covers them.
+                (context.workspace.place("."),) if settings.command else (),
                 title=f"Use a tool of the MCP server {server}?",
                 action="\n\n".join(part for part in parts if part),
                 network=bool(settings.url) or settings.network,

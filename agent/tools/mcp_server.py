@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 CONNECT_SECONDS = 60.0
 """Programs that download themselves at their first start take their time."""
 LIST_SECONDS = 30.0
+CLOSE_SECONDS = 3.0
 MOST_TOOLS = 2_000
 MOST_PAGES = 100
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
@@ -81,7 +82,7 @@ class McpServer:
             self._settled.clear()
             self._become("connecting")
             self._task = asyncio.create_task(self._run(), name=f"mcp {self.name}")
-        elif now and self.state == "failed":
+        elif now and self._client is None and self.state != "connecting":
             self._settled.clear()
             self._again.set()
 
@@ -124,9 +125,10 @@ class McpServer:
     async def close(self) -> None:
         """End the connection, and the program with all it started."""
         task, self._task = self._task, None
-        if task is not None:
+        while task is not None and not task.done():
+            # Once is enough, but for a server over HTTP that does not answer when its session is ended.
             task.cancel()
-            await asyncio.wait({task}, timeout=5)
+            await asyncio.wait({task}, timeout=CLOSE_SECONDS)
         self._settled.set()
 
     # --- the task ---------------------------------------------------------------------------------------------------
@@ -145,16 +147,15 @@ class McpServer:
             except Exception as error:
                 reason = _words(error)
                 log.info("the MCP server %s: %s", self.name, reason, exc_info=True)
-            finally:
-                self._client = None
             if time.monotonic() - began > STEADY_SECONDS:
                 tries, pause = 0, FIRST_PAUSE
             tries += 1
-            self._end_as("failed", reason)
-            self._again.clear()
+            if not self._again.is_set():  # else somebody waits for the next try already
+                self._end_as("failed", reason)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._again.wait(), pause if tries < MOST_TRIES else None)
                 tries, pause = 0, FIRST_PAUSE
+            self._again.clear()
             pause = min(pause * 2, LONGEST_PAUSE)
             self._settled.clear()
             self._become("connecting", reason)
@@ -217,6 +218,7 @@ class McpServer:
                 self._relist.clear()
                 await self._list(client, plan)
         finally:
+            self._client = None
             listening.cancel()
             await asyncio.wait({listening})
 
@@ -273,6 +275,7 @@ class McpServer:
         return f"Ended: {self.name} took longer than {plan.seconds:g} seconds. Whether it did something is unknown."
 
     def _lost(self, reason: str) -> None:
+        self._client = None
         if self._gone is not None and not self._gone.done():
             self._gone.set_result(reason)
 

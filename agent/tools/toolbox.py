@@ -281,7 +281,7 @@ class Toolbox:
             "network": effect.network,
         }
         snapshot: Any = None
-        if verdict == "allow" and scope.ledger is not None and effect.kind in ("write", "execute"):
+        if verdict == "allow" and scope.ledger is not None and effect.kind in ("write", "execute", "use"):
             try:
                 snapshot = await asyncio.to_thread(scope.ledger.before, effect, scope.workspace)
                 detail |= snapshot.as_json()
