@@ -63,7 +63,7 @@ from agent.storage.database import Database
 from agent.storage.instance import Instance
 from agent.tools.builtin import built_in_toolbox
 from agent.tools.finding import Finder
-from agent.tools.mcp import McpParts, McpServers, secret_names
+from agent.tools.mcp import McpParts, McpServers, check_server, secret_names
 from agent.tools.web import web_tools
 from agent.views import (
     ChannelHealth,
@@ -542,6 +542,35 @@ class AgentService:
     async def test_mcp(self, name: str) -> McpServerView:
         """Connect anew and tell how it went. Raises `UsageError`."""
         return await self._mcp.restart(name)
+
+    async def add_mcp(
+        self,
+        name: str,
+        *,
+        command: Sequence[str] = (),
+        url: str = "",
+        env: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        network: bool = False,
+    ) -> None:
+        """Write a server into the settings; values of `env` and `headers` may be `keyring:NAME`.
+
+        Raises `UsageError` for what cannot be one, `ConfigError` for a name that cannot be.
+        """
+        check_server(name, command, url, self._settings.mcp)
+        values: dict[str, Any] = {
+            f"{part}.{key}": value
+            for part, given in (("env", env), ("headers", headers))
+            for key, value in (given or {}).items()
+        }
+        values |= {"url": url} if url else {"command": command[0], "args": tuple(command[1:]) or None}
+        values |= {"network": True} if network else {}
+        await self.change_settings({f"mcp.{name}.{key}": value for key, value in values.items()})
+
+    async def remove_mcp(self, name: str) -> None:
+        """End a server and forget it, with what was accepted of it. Raises `UsageError`."""
+        await self._mcp.forget(name)
+        await self.change_settings({f"mcp.{name}": None})
 
     async def permit_unfenced_mcp(self, name: str) -> None:
         """Start this program without a sandbox, now and later; `grants` lists it. Raises `UsageError`."""

@@ -33,12 +33,13 @@ GROUPS = {
     "conversations": "agent.cli.conversations",
     "turns": "agent.cli.turns",
     "grants": "agent.cli.grants",
+    "mcp": "agent.cli.mcp",
 }
 """Nouns with commands of their own; the module holds `group() -> typer.Typer`."""
 
 ORDER = (
     *("ask", "chat", "serve", "toggle", "quit", "config", "keys", "models", "channels", "pair"),
-    *("conversations", "turns", "undo", "grants", "usage", "doctor", "smoke"),
+    *("conversations", "turns", "undo", "grants", "mcp", "usage", "doctor", "smoke"),
 )
 
 

@@ -23,3 +23,7 @@ class Pins:
     async def put(self, pin: Pin) -> None:
         """Accept it, in place of what was accepted before."""
         await self.database.write(lambda db: pins.put(db, self.kind, pin))
+
+    async def forget(self, prefix: str) -> None:
+        """Remove those whose names begin so."""
+        await self.database.write(lambda db: pins.forget(db, self.kind, prefix))

@@ -11,8 +11,9 @@ import difflib
 import hashlib
 import json
 import os
+import re
 import shutil
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +27,7 @@ from agent.safety.grants import Rule
 from agent.safety.hooks import HookGuard
 from agent.safety.sandbox import Fence, Launch, Sandbox
 from agent.safety.workspace import Workspace
-from agent.settings import McpServerSettings, NetworkSettings
+from agent.settings import SERVER_NAME, McpServerSettings, NetworkSettings
 from agent.storage.pins import Pin
 from agent.tools import mcp_http
 from agent.tools.environment import child_environment
@@ -57,6 +58,10 @@ class PinBook(Protocol):
 
     async def put(self, pin: Pin) -> None:
         """Accept it, in place of what was accepted before."""
+        ...
+
+    async def forget(self, prefix: str) -> None:
+        """Remove those whose names begin so."""
         ...
 
 
@@ -137,6 +142,12 @@ class McpServers:
         server.wake()
         await server.settled()
         return next(view for view in self.views() if view.name == name)
+
+    async def forget(self, name: str) -> None:
+        """Nothing of it counts as accepted any more. Raises `UsageError`."""
+        self._settings(name)
+        await self._parts.pins.forget(f"{name}/")
+        self._pins = None
 
     async def close(self) -> None:
         """End all of them."""
@@ -328,6 +339,27 @@ def _launch(
     if sandbox is None:
         return Launch(argv, environment)
     return sandbox.launch(argv, cwd=folder, environment=environment, fence=fence)
+
+
+def check_server(name: str, command: Sequence[str], url: str, known: Collection[str]) -> None:
+    """Raises `UsageError` for a server that cannot be added."""
+    title = "The MCP server cannot be added"
+    if name in known:
+        raise UsageError(f"There is a server {name} already.", title=title, hint="Choose another name.")
+    if not re.fullmatch(SERVER_NAME, name):
+        raise UsageError(
+            f"{name!r} cannot be its name.", title=title, hint="Up to 32 letters, digits, dashes and underscores."
+        )
+    if bool(url) == bool(command and command[0]):
+        raise UsageError("It needs either a command or an address.", title=title)
+    try:
+        parts = urlsplit(url)
+        right = not url or (parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.username)
+    except ValueError:
+        right = False
+    if not right:
+        hint = "It begins with https:// (or http://), and keys go into a header: keyring:NAME."
+        raise UsageError("This is no address of a server.", title=title, hint=hint)
 
 
 def secret_names(servers: Mapping[str, McpServerSettings]) -> list[str]:

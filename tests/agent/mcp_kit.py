@@ -47,6 +47,9 @@ class Book:
     async def put(self, pin: Pin) -> None:
         self.pins[pin.name] = pin
 
+    async def forget(self, prefix: str) -> None:
+        self.pins = {name: pin for name, pin in self.pins.items() if not name.startswith(prefix)}
+
 
 class McpDesk(ToolDesk):
     """`servers` are the settings; change them and call `mcp.follow`."""
