@@ -87,7 +87,8 @@ class McpServers:
         self._running: dict[str, tuple[McpServerSettings, McpServer]] = {}
         self._pins: dict[str, Pin] | None = None
         self._made: tuple[Tool, ...] | None = None
-        self._awake = False
+        self._awake = self._closed = False
+        self._ending: set[asyncio.Task[None]] = set()
 
     def tools(self) -> tuple[Tool, ...]:
         """What can be called now; the order stays the same."""
@@ -104,11 +105,11 @@ class McpServers:
             if settings.enabled and (source_of(name) in later or not self._is_ready(name))
         )
 
-    def wake(self, only: str | None = None) -> None:
+    def wake(self) -> None:
         """Start what is enabled and does not run, without waiting."""
-        self._awake = self._awake or only is None
+        self._awake = True
         for name, settings in self._parts.servers().items():
-            if settings.enabled and only in (None, name):
+            if settings.enabled and not self._closed:
                 self._server(name, settings).wake()
 
     async def ready(self) -> str:
@@ -125,10 +126,10 @@ class McpServers:
     async def follow(self) -> None:
         """Do what the settings say now."""
         wanted = self._parts.servers()
-        for name, (settings, server) in list(self._running.items()):
+        for name, (settings, _) in list(self._running.items()):
             if wanted.get(name) != settings:
-                del self._running[name]
-                await server.close()
+                await self._end(name)
+                self._server_changed(name)
         self._made = None
         if self._awake:
             self.wake()
@@ -136,8 +137,7 @@ class McpServers:
     async def restart(self, name: str) -> McpServerView:
         """Connect anew and tell how it went. Raises `UsageError`."""
         settings = self._settings(name)
-        if name in self._running:
-            await self._running.pop(name)[1].close()
+        await self._end(name)
         server = self._server(name, settings)
         server.wake()
         await server.settled()
@@ -151,8 +151,8 @@ class McpServers:
 
     async def close(self) -> None:
         """End all of them."""
-        await asyncio.gather(*(server.close() for _, server in self._running.values()))
-        self._running.clear()
+        self._closed = True
+        await asyncio.gather(*map(self._end, list(self._running)), *self._ending)
 
     def views(self) -> tuple[McpServerView, ...]:
         """How they are, in the order of the settings."""
@@ -254,6 +254,14 @@ class McpServers:
             self._running[name] = settings, server
         return self._running[name][1]
 
+    async def _end(self, name: str) -> None:
+        """End one that runs; it ends as well when nobody waits for that any more."""
+        if name in self._running:
+            task = asyncio.create_task(self._running.pop(name)[1].close())
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
+            await asyncio.shield(task)
+
     def _server_changed(self, name: str) -> None:
         self._made = None
         self._parts.changed(name)
@@ -267,7 +275,7 @@ class McpServers:
     def _view(self, name: str, settings: McpServerSettings) -> McpServerView:
         running = self._running.get(name)
         where = _where(settings)
-        if running is None:
+        if running is None or not settings.enabled:
             return McpServerView(name, where, settings.enabled, "idle" if settings.enabled else "off", "", ())
         server = running[1]
         tools = tuple(McpToolView(tool.name, tool.description, self._accepted(name, tool)) for tool in server.tools)

@@ -38,7 +38,7 @@ def build(url: str, headers: Mapping[str, str], network: NetworkSettings) -> htt
             follow_redirects=False,
             trust_env=not here and not proxy,
             proxy=proxy or None,
-            event_hooks={"response": [_limit]},
+            event_hooks={"response": [_check]},
         )
     except (ValueError, ImportError, httpx2.InvalidURL) as error:
         raise ConfigError(
@@ -48,10 +48,17 @@ def build(url: str, headers: Mapping[str, str], network: NetworkSettings) -> htt
         ) from error
 
 
-async def _limit(response: httpx2.Response) -> None:
-    """Cut an answer that does not end; streams of events have a limit of their own."""
+async def _check(response: httpx2.Response) -> None:
+    """Refuse what the SDK would only call an error, and cut an answer that does not end; streams of events have a limit
+    of their own."""
     import httpx2
 
+    if response.status_code in (401, 403, 407):
+        raise httpx2.HTTPStatusError(
+            f"it refuses who asks (HTTP {response.status_code}): a header with a key may be missing",
+            request=response.request,
+            response=response,
+        )
     stream = response.stream
     if not response.headers.get("content-type", "").startswith("text/event-stream") and isinstance(
         stream, httpx2.AsyncByteStream

@@ -204,6 +204,17 @@ async def test_over_http(tmp_path: Path) -> None:
             await until(lambda: desk.toolbox.find("mcp_peer_subtract") is not None)
 
 
+async def test_a_service_that_wants_a_key_says_so(tmp_path: Path) -> None:
+    with http_peer(key="Bearer right") as peer:
+        settings = McpServerSettings(url=peer.url, headers={"Authorization": "keyring:peer-token"})
+        async with mcp_desk(tmp_path, peer=settings) as desk:
+            desk.secrets["peer-token"] = "Bearer wrong"
+            await desk.mcp.ready()
+            assert desk.state("peer")[0] == "failed" and "HTTP 401" in desk.state("peer")[1]
+            desk.secrets["peer-token"] = "Bearer right"
+            assert (await desk.mcp.restart("peer")).state == "ready"
+
+
 async def test_http_that_goes_away_and_comes_back(tmp_path: Path) -> None:
     with http_peer() as peer:
         port, url = peer.port, peer.url

@@ -11,8 +11,22 @@ from agent.providers.types import ToolSpec
 from agent.safety import policy, web_client
 from agent.safety.web_client import WebClient
 from agent.settings import NetworkSettings, Settings
-from agent.tools import documents, files, reading, searching, textfile, web_search
+from agent.tools import (
+    documents,
+    files,
+    finding,
+    mcp_http,
+    mcp_listing,
+    mcp_program,
+    mcp_results,
+    mcp_server,
+    reading,
+    searching,
+    textfile,
+    web_search,
+)
 from agent.tools.builtin import built_in_toolbox
+from agent.tools.finding import Finder
 from agent.tools.toolbox import Toolbox
 from agent.tools.web import web_tools
 
@@ -30,7 +44,8 @@ def toolbox() -> Toolbox:
     async def key(name: str) -> str | None:
         return None
 
-    return built_in_toolbox(web_tools(Settings, key, WebClient(NetworkSettings)))
+    finder = Finder(tuple, lambda: ("NAME",))
+    return built_in_toolbox(web_tools(Settings, key, WebClient(NetworkSettings)), finder.tools)
 
 
 def _tools() -> Iterator[str]:
@@ -56,6 +71,18 @@ def _tools() -> Iterator[str]:
         ),
         ("A question to a search engine", f"{web_search.SECONDS:.0f} seconds"),
         ("A search", f"{searching.SECONDS:.0f} seconds"),
+        ("Tools that one `tool_search` finds", f"{finding.MOST_FOUND}"),
+        ("Found tools that stay in a conversation's prompt", f"{finding.MOST_REVEALED}"),
+        ("Tools of an MCP server", f"{mcp_server.MOST_TOOLS:,}"),
+        (
+            "What an MCP server says about a tool",
+            f"{mcp_listing.LONGEST_DESCRIPTION:,} characters, its parameters {mcp_listing.LARGEST_SCHEMA:,}",
+        ),
+        ("A message of an MCP server", f"{min(mcp_program.LONGEST_LINE, mcp_http.LARGEST_ANSWER):,} bytes"),
+        (
+            "Pictures of one MCP result",
+            f"{mcp_results.MOST_PICTURES}, {mcp_results.LARGEST_PICTURE:,} bytes each",
+        ),
     ):
         yield f"| {what} | {most} |"
     yield from ("", "## What asks", "", *inspect.cleandoc(policy.decide.__doc__ or "").splitlines(), "")

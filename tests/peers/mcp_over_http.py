@@ -23,7 +23,7 @@ class HttpPeer:
 
 
 @asynccontextmanager
-async def _serving(port: int) -> AsyncIterator[HttpPeer]:
+async def _serving(port: int, key: str) -> AsyncIterator[HttpPeer]:
     import uvicorn
 
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # it complains when it is ended under open streams
@@ -34,6 +34,10 @@ async def _serving(port: int) -> AsyncIterator[HttpPeer]:
     async def noting(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http":
             peer.seen.append({name.decode(): value.decode() for name, value in scope["headers"]})
+            if key and peer.seen[-1].get("authorization") != key:
+                await send({"type": "http.response.start", "status": 401, "headers": []})
+                await send({"type": "http.response.body", "body": b""})
+                return
         await app(scope, receive, send)
 
     config = uvicorn.Config(noting, log_config=None, lifespan="on", timeout_graceful_shutdown=1, ws="none")
@@ -50,7 +54,7 @@ async def _serving(port: int) -> AsyncIterator[HttpPeer]:
 
 
 @contextmanager
-def http_peer(port: int = 0) -> Iterator[HttpPeer]:
-    """Serve until the end of the block."""
-    with in_thread(_serving(port)) as thread:
+def http_peer(port: int = 0, key: str = "") -> Iterator[HttpPeer]:
+    """Serve until the end of the block; with a `key`, whoever sends none is refused."""
+    with in_thread(_serving(port, key)) as thread:
         yield thread.peer
