@@ -49,6 +49,7 @@ class ServerRow(Row):
         self.offers = Button("", "link", object_name=f"serverOffers-{name}")
         self.list = TextLabel("", "secondary", wrap=True, selectable=True, object_name=f"serverTools-{name}")
         self.why = TextLabel("", "bad", wrap=True, selectable=True, object_name=f"serverWhy-{name}")
+        self.why.setProperty("small", True)
         self.add_below(self.why)
         self.add_below(self.offers)
         self.add_below(self.list)

@@ -29,7 +29,10 @@ async def _serving(port: int, key: str) -> AsyncIterator[HttpPeer]:
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # it complains when it is ended under open streams
     listener = socket.create_server(("127.0.0.1", port))
     peer = HttpPeer(listener.getsockname()[1])
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
     app = server().streamable_http_app()
+    root.handlers[:], root.level = handlers, level  # the library sets up the log of a program
 
     async def noting(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http":
