@@ -79,12 +79,13 @@ async def _list(service: AgentService) -> None:
 async def _set(service: AgentService, name: str) -> None:
     from agent.errors import NoKeyringError, UsageError
     from agent.service import SEARCH_KEYS
+    from agent.tools.mcp import secret_names
 
     known = {provider.name for provider in await service.providers()} | {one.name for one in service.channels()}
-    known |= set(SEARCH_KEYS)
+    known |= {*SEARCH_KEYS, *secret_names(service.settings.mcp)}
     if name not in known:
         raise UsageError(
-            f"There is no provider, channel or search engine called {name}.",
+            f"There is no provider, channel or search engine called {name}, and no MCP server asks for keyring:{name}.",
             hint=f"There is: {', '.join(sorted(known))}. For another one, first set providers.{name}.base_url.",
         )
     await unlock(service)

@@ -87,6 +87,7 @@ class McpServers:
         self._running: dict[str, tuple[McpServerSettings, McpServer]] = {}
         self._pins: dict[str, Pin] | None = None
         self._made: tuple[Tool, ...] | None = None
+        self._ready_made: dict[tuple[str, str, str, bool], Tool] = {}
         self._awake = self._closed = False
         self._ending: set[asyncio.Task[None]] = set()
 
@@ -167,17 +168,23 @@ class McpServers:
     # --- tools ------------------------------------------------------------------------------------------------------
     def _make(self) -> tuple[Tool, ...]:
         every = [(name, tool) for name, (_, server) in sorted(self._running.items()) for tool in server.tools]
-        names = call_names((server, tool.name) for server, tool in every)
-        accepted = sum(self._accepted(server, tool) for server, tool in every)
+        accepted = {(name, tool.name) for name, tool in every if self._accepted(name, tool)}
+        names = call_names((name, tool.name) for name, tool in every)
         return tuple(
             self._tool(
                 server,
                 tool,
                 names[server, tool.name],
-                deferred=accepted > MOST_SHOWN or not self._accepted(server, tool),
+                deferred=len(accepted) > MOST_SHOWN or (server, tool.name) not in accepted,
             )
             for server, tool in every
         )
+
+    def _make_early(self, server: str, tools: Sequence[ListedTool]) -> None:
+        """In a thread: thousands would hold the loop."""
+        self._ready_made = {key: tool for key, tool in list(self._ready_made.items()) if key[0] != server}
+        for listed, name in zip(tools, call_names((server, tool.name) for tool in tools).values(), strict=True):
+            self._tool(server, listed, name, deferred=True)
 
     def _is_ready(self, server: str) -> bool:
         return server in self._running and self._running[server][1].state == "ready"
@@ -187,6 +194,12 @@ class McpServers:
         return pin is not None and pin.hash == tool.digest
 
     def _tool(self, server: str, listed: ListedTool, name: str, *, deferred: bool) -> Tool:
+        key = server, listed.digest, name, deferred
+        if key not in self._ready_made:
+            self._ready_made[key] = self._fresh(server, listed, name, deferred=deferred)
+        return self._ready_made[key]
+
+    def _fresh(self, server: str, listed: ListedTool, name: str, *, deferred: bool) -> Tool:
         settings, running = self._running[server]
         where = _where(settings)
 
@@ -250,7 +263,12 @@ class McpServers:
     # --- servers ----------------------------------------------------------------------------------------------------
     def _server(self, name: str, settings: McpServerSettings) -> McpServer:
         if name not in self._running:
-            server = McpServer(name, lambda: self._plan(name, settings), lambda: self._server_changed(name))
+            server = McpServer(
+                name,
+                lambda: self._plan(name, settings),
+                lambda: self._server_changed(name),
+                lambda tools: self._make_early(name, tools),
+            )
             self._running[name] = settings, server
         return self._running[name][1]
 

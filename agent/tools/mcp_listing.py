@@ -25,6 +25,7 @@ LARGEST_SCHEMA = 20_000
 """Of all parameters, as JSON."""
 _DEEPEST = 12
 _LONGEST_NAME = 64
+_INVALID = re.compile(r"[^a-zA-Z0-9_-]")
 _WORDS = frozenset(("title", "description"))
 _DROPPED = frozenset(("$schema", "$id", "$comment", "examples", "default", "pattern", "patternProperties"))
 _COMBINING = ("allOf", "anyOf", "oneOf")
@@ -79,7 +80,7 @@ def shown(text: str, limit: int) -> str:
 def call_names(tools: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
     """The name by which models call each (server, tool): valid with every provider, unique, and the same whatever else
     there is."""
-    plain = {key: re.sub(r"[^a-zA-Z0-9_-]", "_", f"mcp_{key[0]}_{key[1]}") for key in tools}
+    plain = {key: _INVALID.sub("_", f"mcp_{key[0]}_{key[1]}") for key in tools}
     taken = Counter(name.lower() for name in plain.values())
     return {
         key: name if taken[name.lower()] == 1 and len(name) <= _LONGEST_NAME else _marked(name, key)

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,7 @@ CONNECT_SECONDS = 60.0
 """Programs that download themselves at their first start take their time."""
 LIST_SECONDS = 30.0
 CLOSE_SECONDS = 3.0
+RELIST_SECONDS = 0.3
 MOST_TOOLS = 2_000
 MOST_PAGES = 100
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
@@ -59,15 +60,23 @@ class Plan:
 
 
 class McpServer:
-    """Lives on the loop. `plan` finds out how to reach it each time, and may raise `TrayClawError`."""
+    """Lives on the loop. `plan` finds out how to reach it each time, and may raise `TrayClawError`; `prepare` is given
+    the tools in a thread before they count."""
 
-    def __init__(self, name: str, plan: Callable[[], Any], changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        plan: Callable[[], Awaitable[Plan]],
+        changed: Callable[[], None],
+        prepare: Callable[[Sequence[ListedTool]], None] = lambda tools: None,
+    ) -> None:
         self.name = name
         self.state: McpState = "idle"
         self.detail = ""
         self.tools: tuple[ListedTool, ...] = ()
         self._plan = plan
         self._changed = changed
+        self._prepare = prepare
         self._task: asyncio.Task[None] | None = None
         self._client: Client | None = None
         self._current: Plan | None = None
@@ -162,7 +171,7 @@ class McpServer:
 
     async def _live(self) -> str:
         """Connect, tell the tools, and wait until the connection is gone; why it went."""
-        plan: Plan = await self._plan()
+        plan = await self._plan()
         self._gone = asyncio.get_running_loop().create_future()
         self._relist.clear()
         try:
@@ -215,6 +224,7 @@ class McpServer:
                     relist.cancel()
                 if self._gone.done():
                     return self._gone.result()
+                await asyncio.sleep(RELIST_SECONDS)  # several changes in a row are one
                 self._relist.clear()
                 await self._list(client, plan)
         finally:
@@ -258,6 +268,7 @@ class McpServer:
         tools, left_out = await asyncio.to_thread(_understood, plan.identity, found[:MOST_TOOLS])
         if len(found) > MOST_TOOLS or cursor:
             left_out.append(f"it has more than {MOST_TOOLS:,} tools")
+        await asyncio.to_thread(self._prepare, tools)
         self.tools = tools
         self._become("ready", f"Left out: {'; '.join(left_out[:3])}" if left_out else "")
 

@@ -101,9 +101,12 @@ class McpDesk(ToolDesk):
 
 
 @asynccontextmanager
-async def mcp_desk(root: Path, *, fenced: bool = True, **servers: McpServerSettings) -> AsyncIterator[McpDesk]:
-    """A desk with these servers, stopped at the end."""
-    sandbox = await Fences(root / "home").get("auto") if fenced else None
+async def mcp_desk(
+    root: Path, *, fenced: bool = True, sandbox: Sandbox | None = None, **servers: McpServerSettings
+) -> AsyncIterator[McpDesk]:
+    """A desk with these servers, stopped at the end; behind the best fence there is unless one is given."""
+    if fenced and sandbox is None:
+        sandbox = await Fences(root / "home").get("auto")
     desk = McpDesk(root, dict(servers), sandbox)
     try:
         yield desk

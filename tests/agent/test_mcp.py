@@ -11,9 +11,10 @@ import pytest
 
 from agent.errors import UsageError
 from agent.providers.types import ToolCall
+from agent.safety.sandbox.landlock import Landlock
 from agent.settings import McpServerSettings
 from tests.agent.conftest import until
-from tests.agent.mcp_kit import children_of, mcp_desk, official
+from tests.agent.mcp_kit import ROOT, children_of, mcp_desk, official
 from tests.peers.mcp_over_http import http_peer
 from tests.peers.mcp_tools import PIXEL
 
@@ -97,6 +98,20 @@ async def test_the_program_is_fenced_in(tmp_path: Path, monkeypatch: pytest.Monk
             assert "\nnot reached\n" in (await desk.call("mcp_peer_reach", port=door.getsockname()[1])).text
             with pytest.raises(TimeoutError):
                 door.accept()
+
+
+async def test_it_is_fenced_in_by_landlock_as_well(tmp_path: Path) -> None:
+    if not Landlock.version() or not Path("/usr/bin/python3").exists():
+        pytest.skip("this kernel has no Landlock, or the system no Python")
+    program = tmp_path / "home" / "TrayClaw" / "server.py"
+    program.parent.mkdir(parents=True)
+    program.write_text((ROOT / "tests" / "peers" / "mcp_hostile.py").read_text())
+    settings = McpServerSettings(command="/usr/bin/python3", args=(str(program), "outside"))
+    async with mcp_desk(tmp_path, sandbox=Landlock(tmp_path / "home"), peer=settings) as desk:
+        await desk.mcp.ready()
+        result = await desk.call("mcp_peer_look")
+        assert result.ok and "refused" in result.text, desk.state("peer")
+        assert not (tmp_path / "home" / "outside.txt").exists()
 
 
 async def test_with_network_in_the_settings_it_reaches_out(tmp_path: Path) -> None:

@@ -62,6 +62,13 @@ def call(number):
             sys.exit(3)
         case "hangs":
             time.sleep(600)
+        case "outside":
+            try:
+                Path("../outside.txt").write_text("x", encoding="utf-8")
+                said = "written"
+            except OSError as error:
+                said = f"refused: {error.strerror}"
+            send({"id": number, "result": {"content": [{"type": "text", "text": said}]}})
         case "wrong":
             send({"id": number, "result": {"content": "no list"}})
         case "twice":
