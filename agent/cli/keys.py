@@ -85,8 +85,9 @@ async def _set(service: AgentService, name: str) -> None:
     known |= {*SEARCH_KEYS, *secret_names(service.settings.mcp)}
     if name not in known:
         raise UsageError(
-            f"There is no provider, channel or search engine called {name}, and no MCP server asks for keyring:{name}.",
-            hint=f"There is: {', '.join(sorted(known))}. For another one, first set providers.{name}.base_url.",
+            f"There is no provider, channel or search engine called {name}.",
+            hint=f"There is: {', '.join(sorted(known))}. For another one, first set providers.{name}.base_url, or write"
+            f" keyring:{name} where an MCP server needs it.",
         )
     await unlock(service)
     key = _read_key(name)

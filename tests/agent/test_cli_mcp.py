@@ -61,7 +61,7 @@ def test_mistakes_are_said_and_change_nothing() -> None:
 
 def test_a_key_that_a_server_asks_for_can_be_stored() -> None:
     refused = trayclaw("keys", "set", "gh", stdin="ghp-0123456789\n")
-    assert refused.code == 2 and "no MCP server asks for keyring:gh" in refused.err
+    assert refused.code == 2 and "keyring:gh where an MCP server needs it" in refused.err
     trayclaw("mcp", "add", "peer", "--url", "http://127.0.0.1:9/mcp", "--header", "Authorization=keyring:gh")
     known = trayclaw("keys", "set", "gh", stdin="ghp-0123456789\n")
-    assert "no MCP server" not in known.err
+    assert "There is no provider" not in known.err
