@@ -63,7 +63,8 @@ from agent.storage.database import Database
 from agent.storage.instance import Instance
 from agent.tools.builtin import built_in_toolbox
 from agent.tools.finding import Finder
-from agent.tools.mcp import McpParts, McpServers, check_server, secret_names
+from agent.tools.mcp import McpServers
+from agent.tools.mcp_reach import McpParts, check_server, secret_names
 from agent.tools.web import web_tools
 from agent.views import (
     ChannelHealth,

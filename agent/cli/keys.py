@@ -79,7 +79,7 @@ async def _list(service: AgentService) -> None:
 async def _set(service: AgentService, name: str) -> None:
     from agent.errors import NoKeyringError, UsageError
     from agent.service import SEARCH_KEYS
-    from agent.tools.mcp import secret_names
+    from agent.tools.mcp_reach import secret_names
 
     known = {provider.name for provider in await service.providers()} | {one.name for one in service.channels()}
     known |= {*SEARCH_KEYS, *secret_names(service.settings.mcp)}

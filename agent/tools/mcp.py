@@ -8,75 +8,29 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-import hashlib
 import json
-import os
-import re
-import shutil
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Sequence
+from typing import Any
 from urllib.parse import urlsplit
 
-from agent.errors import ConfigError, ToolError, UnfencedError, UsageError
+from agent.errors import ToolError, UsageError
 from agent.providers.types import ToolSpec
 from agent.safety.effects import Effect, one_line, visible
 from agent.safety.grants import Rule
-from agent.safety.hooks import HookGuard
-from agent.safety.sandbox import Fence, Launch, Sandbox
-from agent.safety.workspace import Workspace
-from agent.settings import SERVER_NAME, McpServerSettings, NetworkSettings
+from agent.settings import McpServerSettings
 from agent.storage.pins import Pin
-from agent.tools import mcp_http
-from agent.tools.environment import child_environment
 from agent.tools.mcp_listing import ListedTool, call_names
-from agent.tools.mcp_program import speaking_to
+from agent.tools.mcp_reach import McpParts, plan, unfenced_rule, where
 from agent.tools.mcp_results import outcome, source_of
 from agent.tools.mcp_server import McpServer, Plan
 from agent.tools.tool import Outcome, Tool, ToolContext
 from agent.views import McpServerView, McpToolView
 
-if TYPE_CHECKING:
-    from mcp.client._transport import TransportStreams
-
 MOST_SHOWN = 12
 """Accepted tools that are in the prompt; with more than these all of them are found by tool_search."""
 WAIT_SECONDS = 20.0
 """How long a search waits for servers that are just being started."""
-_KEYRING = "keyring:"
 _LONGEST_DIFFERENCE = 4_000
-
-
-class PinBook(Protocol):
-    """What a person has accepted."""
-
-    async def every(self) -> dict[str, Pin]:
-        """By name."""
-        ...
-
-    async def put(self, pin: Pin) -> None:
-        """Accept it, in place of what was accepted before."""
-        ...
-
-    async def forget(self, prefix: str) -> None:
-        """Remove those whose names begin so."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class McpParts:
-    """What the servers need of the agent. `permitted` tells whether a program may be started without a fence."""
-
-    servers: Callable[[], Mapping[str, McpServerSettings]]
-    network: Callable[[], NetworkSettings]
-    workspace: Callable[[], Workspace]
-    fence: Callable[[], Awaitable[Sandbox | None]]
-    secret: Callable[[str], Awaitable[str | None]]
-    permitted: Callable[[Rule], Awaitable[bool]]
-    pins: PinBook
-    changed: Callable[[str], None] = field(default=lambda name: None)
 
 
 class McpServers:
@@ -118,9 +72,11 @@ class McpServers:
         self.wake()
         waiting = [asyncio.ensure_future(server.settled()) for _, server in self._running.values()]
         if waiting:
-            _, late = await asyncio.wait(waiting, timeout=WAIT_SECONDS)
-            for task in late:
-                task.cancel()
+            try:
+                await asyncio.wait(waiting, timeout=WAIT_SECONDS)
+            finally:
+                for task in waiting:
+                    task.cancel()
         missing = [name for name in self._running if not self._is_ready(name)]
         return f"Not available now: {', '.join(missing)}." if missing else ""
 
@@ -148,7 +104,8 @@ class McpServers:
         """Nothing of it counts as accepted any more. Raises `UsageError`."""
         self._settings(name)
         await self._parts.pins.forget(f"{name}/")
-        self._pins = None
+        self._pins = await self._parts.pins.every()
+        self._made = None
 
     async def close(self) -> None:
         """End all of them."""
@@ -161,9 +118,7 @@ class McpServers:
 
     def unfenced_rule(self, name: str) -> Rule:
         """What permits starting this program without a fence. Raises `UsageError`."""
-        identity = _identity(name, self._settings(name))
-        digest = hashlib.sha256(identity.encode()).hexdigest()
-        return Rule("tool", "start", digest, f"starting the MCP server {name} without a sandbox")
+        return unfenced_rule(name, self._settings(name))
 
     # --- tools ------------------------------------------------------------------------------------------------------
     def _make(self) -> tuple[Tool, ...]:
@@ -200,15 +155,16 @@ class McpServers:
         return self._ready_made[key]
 
     def _fresh(self, server: str, listed: ListedTool, name: str, *, deferred: bool) -> Tool:
-        settings, running = self._running[server]
-        where = _where(settings)
+        settings = self._running[server][0]
+        place = where(settings)
 
         def describe(context: ToolContext, /, **arguments: Any) -> Effect:
-            current = next((tool for tool in running.tools if tool.name == listed.name), None)
+            _, running = self._running.get(server, (None, None))
+            current = next((tool for tool in running.tools if tool.name == listed.name), None) if running else None
             if current is None or current.digest != listed.digest:
                 raise ToolError(f"{server} has changed this tool. Look for it again with tool_search.")
             given = visible(json.dumps(arguments, ensure_ascii=False, indent=1))
-            parts = [f"{listed.name} on the MCP server {server} ({visible(where)})", given, self._news(server, listed)]
+            parts = [f"{listed.name} on the MCP server {server} ({visible(place)})", given, self._news(server, listed)]
             return Effect(
                 "use",
                 f"Use {one_line(listed.name, 40)} of {server}",
@@ -227,7 +183,9 @@ class McpServers:
         async def use(context: ToolContext, /, **arguments: Any) -> Outcome:
             await self._accept(server, listed)
             try:
-                result = await running.call(listed.name, arguments)
+                if server not in self._running:
+                    raise ToolError(f"The MCP server {server} was ended.")
+                result = await self._running[server][1].call(listed.name, arguments)
             except ToolError as error:
                 return Outcome(str(error), ok=False, source=source_of(server))
             return await asyncio.to_thread(outcome, result, server, context.max_chars)
@@ -280,6 +238,11 @@ class McpServers:
             task.add_done_callback(self._ending.discard)
             await asyncio.shield(task)
 
+    async def _plan(self, name: str, settings: McpServerSettings) -> Plan:
+        if self._pins is None:
+            self._pins = await self._parts.pins.every()
+        return await plan(name, settings, self._parts)
+
     def _server_changed(self, name: str) -> None:
         self._made = None
         self._parts.changed(name)
@@ -292,116 +255,12 @@ class McpServers:
 
     def _view(self, name: str, settings: McpServerSettings) -> McpServerView:
         running = self._running.get(name)
-        where = _where(settings)
+        place = where(settings)
         if running is None or not settings.enabled:
-            return McpServerView(name, where, settings.enabled, "idle" if settings.enabled else "off", "", ())
+            return McpServerView(name, place, settings.enabled, "idle" if settings.enabled else "off", "", ())
         server = running[1]
         tools = tuple(McpToolView(tool.name, tool.description, self._accepted(name, tool)) for tool in server.tools)
-        return McpServerView(name, where, settings.enabled, server.state, server.detail, tools)
-
-    async def _plan(self, name: str, settings: McpServerSettings) -> Plan:
-        """How to reach it. Raises `TrayClawError`."""
-        if self._pins is None:
-            self._pins = await self._parts.pins.every()
-        if bool(settings.command) == bool(settings.url):
-            raise ConfigError("it needs either a command or an address", hint=f"See [mcp.{name}] in config.toml.")
-        identity = _identity(name, settings)
-        if settings.url:
-            headers = await self._filled(settings.headers)
-
-            def reach(gone: Callable[[str], None]) -> AbstractAsyncContextManager[TransportStreams]:
-                return _over_http(settings.url, headers, self._parts.network())
-
-            return Plan(identity, settings.seconds, reach)
-        sandbox = await self._parts.fence()
-        if sandbox is None and not await self._parts.permitted(self.unfenced_rule(name)):
-            raise UnfencedError("There is no sandbox here, so the program would have all your rights.")
-        variables = await self._filled(settings.env)
-        workspace = self._parts.workspace()
-        fence = await asyncio.to_thread(workspace.fence, network=settings.network)
-        launch = await asyncio.to_thread(_launch, settings, variables, sandbox, workspace.root, fence)
-
-        def start(gone: Callable[[str], None]) -> AbstractAsyncContextManager[TransportStreams]:
-            return speaking_to(launch, workspace.root, gone)
-
-        return Plan(identity, settings.seconds, start, lambda: HookGuard.look(fence.writable))
-
-    async def _filled(self, values: Mapping[str, str]) -> dict[str, str]:
-        """With the keys that they refer to. Raises `ConfigError`, `SecretError`."""
-        filled: dict[str, str] = {}
-        for name, value in values.items():
-            if value.startswith(_KEYRING):
-                key = value.removeprefix(_KEYRING)
-                secret = await self._parts.secret(key)
-                if not secret:
-                    raise ConfigError(f"{name} needs the key {key}.", hint=f"Store it with: trayclaw keys set {key}")
-                value = secret
-            filled[name] = value
-        return filled
-
-
-@asynccontextmanager
-async def _over_http(url: str, headers: Mapping[str, str], network: NetworkSettings) -> Any:
-    from mcp.client.streamable_http import streamable_http_client
-
-    client = await asyncio.to_thread(mcp_http.build, url, headers, network)
-    async with (
-        client,
-        streamable_http_client(url, http_client=client, max_sse_event_size=mcp_http.LARGEST_ANSWER) as streams,
-    ):
-        yield streams
-
-
-def _launch(
-    settings: McpServerSettings, variables: Mapping[str, str], sandbox: Sandbox | None, folder: Path, fence: Fence
-) -> Launch:
-    """The program behind the fence. Blocks; raises `ToolError`, `SandboxError`."""
-    environment = {**child_environment(), **variables}
-    program = shutil.which(str(Path(settings.command).expanduser()), path=environment.get("PATH", os.defpath))
-    if program is None:
-        raise ToolError(f"There is no program {settings.command}.")
-    folder.mkdir(parents=True, exist_ok=True)
-    argv = (program, *settings.args)
-    if sandbox is None:
-        return Launch(argv, environment)
-    return sandbox.launch(argv, cwd=folder, environment=environment, fence=fence)
-
-
-def check_server(name: str, command: Sequence[str], url: str, known: Collection[str]) -> None:
-    """Raises `UsageError` for a server that cannot be added."""
-    title = "The MCP server cannot be added"
-    if name in known:
-        raise UsageError(f"There is a server {name} already.", title=title, hint="Choose another name.")
-    if not re.fullmatch(SERVER_NAME, name):
-        raise UsageError(
-            f"{name!r} cannot be its name.", title=title, hint="Up to 32 letters, digits, dashes and underscores."
-        )
-    if bool(url) == bool(command and command[0]):
-        raise UsageError("It needs either a command or an address.", title=title)
-    try:
-        parts = urlsplit(url)
-        right = not url or (parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.username)
-    except ValueError:
-        right = False
-    if not right:
-        hint = "It begins with https:// (or http://), and keys go into a header: keyring:NAME."
-        raise UsageError("This is no address of a server.", title=title, hint=hint)
-
-
-def secret_names(servers: Mapping[str, McpServerSettings]) -> list[str]:
-    """Names of the keys that servers refer to."""
-    values = (value for one in servers.values() for value in (*one.env.values(), *one.headers.values()))
-    return [value.removeprefix(_KEYRING) for value in values if value.startswith(_KEYRING)]
-
-
-def _identity(name: str, settings: McpServerSettings) -> str:
-    """What makes a server this one. Not its keys, which change without making it another."""
-    names = sorted((*settings.env, *settings.headers))
-    return json.dumps([name, settings.command, settings.args, settings.url, settings.network, names])
-
-
-def _where(settings: McpServerSettings) -> str:
-    return settings.url or " ".join((settings.command, *settings.args))
+        return McpServerView(name, place, settings.enabled, server.state, server.detail, tools)
 
 
 def _hosts(settings: McpServerSettings) -> tuple[str, ...]:

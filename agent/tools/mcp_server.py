@@ -84,9 +84,12 @@ class McpServer:
         self._settled = asyncio.Event()
         self._gone: asyncio.Future[str] | None = None
         self._relist = asyncio.Event()
+        self._closed = False
 
     def wake(self, *, now: bool = False) -> None:
         """Connect if it is not; `now` also ends a wait between two tries."""
+        if self._closed:
+            return
         if self._task is None or self._task.done():
             self._settled.clear()
             self._become("connecting")
@@ -133,6 +136,7 @@ class McpServer:
 
     async def close(self) -> None:
         """End the connection, and the program with all it started."""
+        self._closed = True
         task, self._task = self._task, None
         while task is not None and not task.done():
             # Once is enough, but for a server over HTTP that does not answer when its session is ended.

@@ -17,7 +17,8 @@ from agent.settings import McpServerSettings, NetworkSettings
 from agent.storage.pins import Pin
 from agent.tools.builtin import built_in_toolbox
 from agent.tools.finding import Finder
-from agent.tools.mcp import McpParts, McpServers
+from agent.tools.mcp import McpServers
+from agent.tools.mcp_reach import McpParts
 from tests.agent.tool_desk import ToolDesk
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -258,6 +258,28 @@ async def test_switching_off_ends_it_and_takes_its_tools_away(tmp_path: Path) ->
         assert "tool_search" not in desk.offered()
 
 
+async def test_a_server_that_was_ended_while_the_question_was_open_is_not_started_again(tmp_path: Path) -> None:
+    async with mcp_desk(tmp_path, peer=official()) as desk:
+        await desk.mcp.ready()
+        desk.answers = lambda approval: None
+        call = asyncio.create_task(desk.call("mcp_peer_write", path="a.txt", text="x"))
+        await until(lambda: bool(desk.questions))
+        desk.servers["peer"] = official(enabled=False)
+        await desk.mcp.follow()
+        desk.desk.resolve(desk.questions[0].id, "allow", "desktop")
+        result = await call
+        assert not result.ok and not (desk.folder / "a.txt").exists() and desk.book.pins == {}
+
+
+async def test_removing_one_server_forgets_only_what_was_accepted_of_it(tmp_path: Path) -> None:
+    async with mcp_desk(tmp_path, one=official(), two=official()) as desk:
+        await desk.mcp.ready()
+        await desk.call("mcp_one_add", a=1, b=1)
+        await desk.call("mcp_two_add", a=1, b=1)
+        await desk.mcp.forget("one")
+        assert [name for name in desk.offered() if name.startswith("mcp_")] == ["mcp_two_add"]
+
+
 async def test_more_than_a_few_accepted_tools_are_found_rather_than_shown(tmp_path: Path) -> None:
     async with mcp_desk(tmp_path, one=official(), two=official()) as desk:
         await desk.mcp.ready()
