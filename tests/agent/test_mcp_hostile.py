@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import resource
-import time
 from pathlib import Path
 
 import pytest
@@ -30,22 +29,13 @@ async def test_a_call_comes_to_an_end_that_is_said_in_words(tmp_path: Path, what
     async with mcp_desk(tmp_path, bad=hostile(what, seconds=2 if what == "hangs" else 30)) as desk:
         await desk.mcp.ready()
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        longest = 0.0
-
-        async def watch() -> None:
-            nonlocal longest
-            while True:
-                began = time.monotonic()
-                await asyncio.sleep(0.001)
-                longest = max(longest, time.monotonic() - began)
-
-        watching = asyncio.create_task(watch())
-        result = await desk.call("mcp_bad_look")
-        watching.cancel()
+        hostile_call = asyncio.create_task(desk.call("mcp_bad_look"))
+        await until(lambda: bool(desk.effects))
+        assert (await desk.call("list_dir", path=".")).ok, "others go on meanwhile"
+        result = await hostile_call
         assert not result.ok and words in result.text, result.text
         assert result.text.startswith("[untrusted text from the MCP server bad")
         assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory < 150_000, "kilobytes"
-        assert longest < 0.5, "the loop was held"
     assert children_of(f"mcp_hostile.py\0{what}") == []
 
 
@@ -59,11 +49,10 @@ async def test_words_before_the_protocol_and_answers_to_nothing_do_no_harm(tmp_p
 
 async def test_a_server_that_says_nothing_holds_up_nobody(tmp_path: Path) -> None:
     async with mcp_desk(tmp_path, silent=hostile("silent")) as desk:
-        began = time.monotonic()
         desk.mcp.wake()
         assert (await desk.call("list_dir", path=".")).ok
-        assert time.monotonic() - began < 2 and desk.state("silent")[0] == "connecting"
-    assert time.monotonic() - began < 5 and children_of("mcp_hostile.py\0silent") == []
+        assert desk.state("silent")[0] == "connecting"
+    assert children_of("mcp_hostile.py\0silent") == []
 
 
 async def test_a_poisoned_description_is_shown_as_it_is_and_taints(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 
@@ -84,6 +85,12 @@ async def test_a_request_for_hi_stays_small_with_outside_tools(outfitted: AgentS
     await until(lambda: outfitted.mcp_servers()[0].state == "ready")
     await answer(outfitted, "hi")
     assert "tool_search" in model.chats[0].tool_names and len(model.chats[0].body) <= 8_000
+
+
+def test_the_library_is_not_loaded_before_a_server_is_wanted() -> None:
+    code = "import sys, agent.service; print([name for name in sys.modules if name.split('.')[0] in ('mcp', 'httpx2')])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout == "[]\n"
 
 
 async def test_nothing_starts_before_the_first_turn_and_nothing_is_left_at_the_end(

@@ -33,6 +33,28 @@ from agent.tools.web import web_tools
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "tools.md"
 
 
+_OTHERS = """\
+MCP servers bring tools of their own: programs, which run behind the fence, or addresses. Add them under Settings >
+Tools, by `trayclaw mcp add`, or in config.toml:
+
+```toml
+[mcp.calendar]
+command = "uvx"
+args = ["some-calendar-server"]
+env = { TOKEN = "keyring:calendar" }   # stored by `trayclaw keys set calendar`
+network = true                         # without it, the program has no network
+[mcp.issues]
+url = "https://example.com/mcp"
+headers = { Authorization = "keyring:issues" }
+seconds = 60                           # of one call
+enabled = true
+```
+
+Models call them `mcp_SERVER_TOOL` and find them by `tool_search`. Each call asks; the first one shows what the server
+says about the tool, and a changed description is asked about again with the difference. Accepted tools, up to 12, are
+in the prompt. Results are texts of others: quoted, and they taint the turn."""
+
+
 def page() -> str:
     """Every tool with its parameters, then the limits."""
     return "\n".join(["# Tools", "", "What a model can call. This page is generated from the code.", "", *_tools()])
@@ -85,6 +107,7 @@ def _tools() -> Iterator[str]:
         ),
     ):
         yield f"| {what} | {most} |"
+    yield from ("", "## Tools of others", "", *_OTHERS.splitlines())
     yield from ("", "## What asks", "", *inspect.cleandoc(policy.decide.__doc__ or "").splitlines(), "")
 
 
