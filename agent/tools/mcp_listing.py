@@ -11,7 +11,7 @@ import importlib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,8 +26,8 @@ LARGEST_SCHEMA = 20_000
 _DEEPEST = 12
 _LONGEST_NAME = 64
 _INVALID = re.compile(r"[^a-zA-Z0-9_-]")
-_WORDS = frozenset(("title", "description"))
-_DROPPED = frozenset(("$schema", "$id", "$comment", "examples", "default", "pattern", "patternProperties"))
+_DROPPED = frozenset(("$schema", "$id", "$comment", "title", "examples", "default", "pattern", "patternProperties"))
+"""Nothing that a model or a check needs; a title mostly says the name again."""
 _COMBINING = ("allOf", "anyOf", "oneOf")
 _NOT_AT_THE_TOP = frozenset((*_COMBINING, "not", "if", "then", "else", "enum", "const", "$ref"))
 
@@ -66,8 +66,15 @@ def listed(identity: str, name: str, description: str, schema: Mapping[str, Any]
         raise OddToolError(f"{name}: {error}") from None
     _check(name, parameters)
     words = shown(description, LONGEST_DESCRIPTION)
-    said = f"{words}\n\n{json.dumps(parameters, indent=1, ensure_ascii=False)}"
+    said = "\n".join([words, "", *_lines(parameters)]).strip()
     return ListedTool(name, words, parameters, said, hashlib.sha256(whole.encode()).hexdigest())
+
+
+def _lines(parameters: Mapping[str, Any]) -> Iterator[str]:
+    """All of a schema with a line for each parameter: easy to read, and to compare."""
+    parts = {key: value for key, value in parameters.items() if key not in ("type", "properties")}
+    for key, value in (*parameters["properties"].items(), *parts.items()):
+        yield f"{key}: {json.dumps(value, ensure_ascii=False)}"
 
 
 def shown(text: str, limit: int) -> str:
@@ -137,7 +144,7 @@ def _cleaned_object(value: Mapping[str, Any], depth: int, *, names: bool) -> dic
     for key, item in value.items():
         if names:
             made[_exact(key)] = _cleaned(item, depth + 1)
-        elif key in _WORDS and isinstance(item, str):
+        elif key == "description" and isinstance(item, str):
             made[key] = shown(item, LONGEST_NOTE)
         elif key == "$ref" and not str(item).startswith("#"):
             raise OddToolError("its parameters refer to another document")

@@ -54,6 +54,11 @@ def test_so_is_a_name(name: str) -> None:
         of({"type": "object"}, name=name)
 
 
+def test_a_person_reads_one_line_a_parameter() -> None:
+    schema = {"title": "x", "type": "object", "properties": {"a": {"title": "A", "type": "string"}}, "required": ["a"]}
+    assert of(schema).said == 'Do it.\n\na: {"type": "string"}\nrequired: ["a"]'
+
+
 def test_odd_schemas_are_checked_as_they_say() -> None:
     nothing = of({}).parameters
     assert nothing == {"type": "object", "properties": {}} and parse("", nothing) == {}
