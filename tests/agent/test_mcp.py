@@ -195,6 +195,14 @@ async def test_a_server_that_died_is_started_again_and_nothing_is_called_twice(t
         assert again.ok and "\n2\n" in again.text
 
 
+async def test_a_server_that_died_comes_back_by_itself(tmp_path: Path) -> None:
+    async with mcp_desk(tmp_path, peer=official()) as desk:
+        await desk.mcp.ready()
+        await desk.call("mcp_peer_die")
+        await until(lambda: desk.state("peer")[0] != "ready")
+        await until(lambda: desk.state("peer")[0] == "ready", 20)
+
+
 async def test_a_new_tool_is_there_when_the_server_tells(tmp_path: Path) -> None:
     async with mcp_desk(tmp_path, peer=official()) as desk:
         await desk.mcp.ready()

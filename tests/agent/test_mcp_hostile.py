@@ -40,9 +40,9 @@ async def test_a_call_comes_to_an_end_that_is_said_in_words(tmp_path: Path, what
 
 
 async def test_words_before_the_protocol_and_answers_to_nothing_do_no_harm(tmp_path: Path) -> None:
-    async with mcp_desk(tmp_path, chatty=hostile("chatty"), twice=hostile("twice")) as desk:
+    async with mcp_desk(tmp_path, chatty=hostile("chatty"), twice=hostile("twice"), odd=hostile("odd")) as desk:
         await desk.mcp.ready()
-        for name in ("chatty", "twice"):
+        for name in ("chatty", "twice", "odd"):
             result = await desk.call(f"mcp_{name}_look")
             assert result.ok and ("found" in result.text or "once" in result.text)
 
