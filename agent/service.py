@@ -145,7 +145,7 @@ class AgentService:
             web_tools(lambda: self._settings, self._stored, self._web),
             lambda: (*finder.tools(), *self._mcp.tools()),
         )
-        finder = Finder(
+        self._finder = finder = Finder(
             lambda: (tool for tool in (*toolbox.own, *self._mcp.tools()) if tool.deferred),
             self._mcp.names,
             self._mcp.ready,
@@ -179,7 +179,7 @@ class AgentService:
         desk = CommandDesk(
             database,
             self.stop_turn,
-            self._transcripts.forget,
+            self._forget,
             self._status_words,
             self._router.check_reference,
             self.spending,
@@ -346,7 +346,7 @@ class AgentService:
         """Stop it and remove it for good; what it cost stays on the record."""
         await self.stop_turn(conversation_id)
         await self._database.write(lambda db: conversations.delete(db, conversation_id))
-        self._transcripts.forget(conversation_id)
+        self._forget(conversation_id)
         self.events.publish(ConversationChanged(conversation_id))
 
     async def set_conversation_model(self, conversation_id: int, model: str) -> None:
@@ -642,6 +642,11 @@ class AgentService:
         return await self._history.undo(turn_id, rewind=rewind, dry_run=dry_run)
 
     # --- inside -----------------------------------------------------------------------------------------------------
+    def _forget(self, conversation_id: int) -> None:
+        """What a conversation begins anew without."""
+        self._transcripts.forget(conversation_id)
+        self._finder.forget(conversation_id)
+
     async def _stored(self, name: str) -> str | None:
         return await self.secrets.get(secret_user(name))
 

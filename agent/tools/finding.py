@@ -70,6 +70,10 @@ class Finder:
         while len(self._revealed) > _MOST_CONVERSATIONS:
             self._revealed.popitem(last=False)
 
+    def forget(self, conversation_id: int) -> None:
+        """A fresh start: what was found before is out of the prompt again."""
+        self._revealed.pop(conversation_id, None)
+
     def _make(self, servers: tuple[str, ...]) -> Tool:
         theirs = f" There are tools of the MCP servers {', '.join(servers)}." if servers else ""
 

@@ -77,7 +77,30 @@ async def test_found_revealed_asked_called_quoted_and_on_the_receipt(
     assert receipt.outside == ("Use add of peer",) and "the MCP server peer" in receipt.sources
 
     await answer(outfitted, "and again?")
-    assert "mcp_peer_add" in model.chats[-1].tool_names, "the next turn has it too"
+    assert set(second.tool_names) <= set(model.chats[-1].tool_names), "the next turn has them too"
+    await answer(outfitted, "/new")
+    model.script = [Reply("fresh")]
+    await answer(outfitted, "hello")
+    assert [name for name in model.chats[-1].tool_names if name.startswith("mcp_")] == ["mcp_peer_add"], "was used"
+
+
+async def test_what_was_accepted_is_in_the_prompt_after_the_next_start(
+    paths: Paths, outfitted: AgentService, model: ModelServer
+) -> None:
+    answering(outfitted, "allow")
+    await outfitted._mcp.ready()
+    model.script = [Reply(calls=[Call("mcp_peer_add", {"a": 1, "b": 2})]), Reply("3")]
+    await answer(outfitted, "add")
+    await outfitted.stop()
+
+    again = await AgentService.start(paths)
+    try:
+        await again.test_mcp("peer")
+        model.script = [Reply("hello")]
+        await answer(again, "hi")
+        assert [name for name in model.chats[-1].tool_names if name.startswith("mcp_")] == ["mcp_peer_add"]
+    finally:
+        await again.stop()
 
 
 async def test_a_request_for_hi_stays_small_with_outside_tools(outfitted: AgentService, model: ModelServer) -> None:
