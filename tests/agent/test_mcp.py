@@ -227,6 +227,22 @@ async def test_over_http(tmp_path: Path) -> None:
             await until(lambda: desk.toolbox.find("mcp_peer_subtract") is not None)
 
 
+async def test_stop_over_http(tmp_path: Path) -> None:
+    with http_peer() as peer:
+        async with mcp_desk(tmp_path, peer=McpServerSettings(url=peer.url)) as desk:
+            await desk.mcp.ready()
+            call = ToolCall("c1", "mcp_peer_slow", {"seconds": 600}, '{"seconds": 600}')
+            task = asyncio.create_task(desk.toolbox.run(call, desk.scope))
+            await until(lambda: bool(desk.effects))
+            await asyncio.sleep(0.1)
+            began = time.monotonic()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert time.monotonic() - began < 1.0
+            assert (await desk.call("mcp_peer_add", a=1, b=1)).ok
+
+
 async def test_a_service_that_wants_a_key_says_so(tmp_path: Path) -> None:
     with http_peer(key="Bearer right") as peer:
         settings = McpServerSettings(url=peer.url, headers={"Authorization": "keyring:peer-token"})

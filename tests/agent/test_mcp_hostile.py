@@ -47,6 +47,17 @@ async def test_words_before_the_protocol_and_answers_to_nothing_do_no_harm(tmp_p
             assert result.ok and ("found" in result.text or "once" in result.text)
 
 
+async def test_a_big_and_odd_result_is_clipped_and_told_in_words(tmp_path: Path) -> None:
+    async with mcp_desk(tmp_path, big=hostile("big")) as desk:
+        await desk.mcp.ready()
+        result = await desk.call("mcp_big_look")
+        assert result.ok and len(result.text) < 31_000 and result.images == ()
+        assert "part 0 xxx" in result.text
+        for words in ("a picture that cannot be shown: image/png", "sound that cannot be played", '"a": 1', "inside"):
+            assert words in result.text, words
+        assert "\\u202e" in result.text and "\u202e" not in result.text
+
+
 async def test_a_server_that_says_nothing_holds_up_nobody(tmp_path: Path) -> None:
     async with mcp_desk(tmp_path, silent=hostile("silent")) as desk:
         desk.mcp.wake()

@@ -89,6 +89,13 @@ def call(number):
             except OSError as error:
                 said = f"refused: {error.strerror}"
             send({"id": number, "result": {"content": [{"type": "text", "text": said}]}})
+        case "big":
+            blocks = [{"type": "text", "text": f"part {n} " + "x" * 1_000_000} for n in range(3)]
+            blocks += [{"type": "image", "mimeType": "image/svg+xml", "data": "PHN2Zy8+"}]
+            blocks += [{"type": "image", "mimeType": "image/png", "data": "not base64!"}]
+            blocks += [{"type": "resource", "resource": {"uri": "file:///a\u202eb", "text": "inside"}}]
+            blocks += [{"type": "audio", "mimeType": "audio/wav", "data": "AAAA"}]
+            send({"id": number, "result": {"content": blocks, "structuredContent": {"a": 1}}})
         case "odd":
             for line in ODD:
                 sys.stdout.write(line + "\n")
