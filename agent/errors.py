@@ -18,6 +18,7 @@ TrayClawError
 │   ├── EditError            an edit cannot be applied unambiguously
 │   ├── SkillError           a skill's folder cannot be used as it is
 │   └── SandboxError         a program cannot be fenced in and was not started
+│       └── UnfencedError    there is no fence, and nobody has allowed to do without
 ├── DownloadError            a model file cannot be downloaded                             exit 4
 ├── BlockedAddressError      an address that no tool may reach
 ├── CronError                a schedule that cannot be understood
@@ -223,6 +224,13 @@ class SandboxError(ToolError):
 
     kind = "sandbox"
     title = "The command could not be fenced in"
+
+
+class UnfencedError(SandboxError):
+    """There is no fence here, and nobody has allowed to start the program without one."""
+
+    kind = "unfenced"
+    title = "There is no sandbox for this program"
 
 
 class DownloadError(TrayClawError):

@@ -25,6 +25,7 @@ from agent.core.history import History
 from agent.core.intake import Intake
 from agent.core.lanes import Lanes
 from agent.core.ledger import Ledger
+from agent.core.pins import Pins
 from agent.core.post import PostOffice
 from agent.core.questions import QuestionDesk
 from agent.core.record import TurnRecorder
@@ -74,6 +75,9 @@ from agent.storage.database import Database
 from agent.storage.instance import Instance
 from agent.tools.ask_user import ask_tool
 from agent.tools.builtin import built_in_toolbox
+from agent.tools.finding import Finder
+from agent.tools.mcp import McpServers
+from agent.tools.mcp_reach import McpParts, check_server, secret_names
 from agent.tools.send_message import send_tool
 from agent.tools.skills import skill_tools
 from agent.tools.web import web_tools
@@ -81,6 +85,7 @@ from agent.views import (
     ChannelHealth,
     Conversation,
     Group,
+    McpServerView,
     PairingRequest,
     Person,
     ProviderView,
@@ -145,6 +150,18 @@ class AgentService:
         )
         self.model_files = ModelFiles(paths.data / "models", lambda: self._settings, self.change_settings, publish)
         self._titles = Titles(database, self._router, budget, prompt.title, publish)
+        self._mcp = McpServers(
+            McpParts(
+                servers=lambda: self._settings.mcp,
+                network=lambda: self._settings.network,
+                workspace=self.workspace,
+                fence=lambda: self._fences.get(self._settings.safety.sandbox),
+                secret=self._stored,
+                permitted=self._grants.has,
+                pins=Pins(database, "mcp"),
+                changed=lambda name: publish(SettingsChanged((f"mcp.{name}",))),
+            )
+        )
         self._post = PostOffice(
             database,
             self.events,
@@ -155,16 +172,24 @@ class AgentService:
         )
         toolbox = self._toolbox = built_in_toolbox(
             (
-                *web_tools(lambda: self._settings, self._search_key, self._web),
+                *web_tools(lambda: self._settings, self._stored, self._web),
                 ask_tool(self._wanted.ask),
                 send_tool(Addresses(database, self._is_switched_on), self._post),
                 *skill_tools(self.skills),
-            )
+            ),
+            lambda: (*finder.tools(), *self._mcp.tools()),
+        )
+        self._finder = finder = Finder(
+            lambda: (tool for tool in (*toolbox.own, *self._mcp.tools()) if tool.deferred),
+            self._mcp.names,
+            self._mcp.ready,
         )
         runner = TurnRunner(
             recorder=self._recorder,
             router=self._router,
             toolbox=toolbox,
+            finder=finder,
+            outside=self._mcp,
             approvals=self._approvals,
             budget=budget,
             compactor=Compactor(
@@ -191,7 +216,7 @@ class AgentService:
         desk = CommandDesk(
             database,
             self.stop_turn,
-            self._transcripts.forget,
+            self._forget,
             self._status_words,
             self._router.check_reference,
             self.spending,
@@ -287,6 +312,7 @@ class AgentService:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=1)
+        await self._mcp.close()
         await self.model_files.aclose()
         await self._router.aclose()
         await self._web.aclose()
@@ -308,6 +334,7 @@ class AgentService:
             self._settings = await asyncio.to_thread(self._file.set, values)
             self._watch.accept()
         self.events.publish(SettingsChanged(tuple(values)))
+        await self._mcp.follow()
         return self._settings
 
     async def reload_settings(self) -> Settings:
@@ -317,6 +344,7 @@ class AgentService:
             self._settings = await asyncio.to_thread(self._file.load)
         self.events.publish(SettingsChanged())
         await self._connectors.follow(before.channels, self._settings.channels)
+        await self._mcp.follow()
         return self._settings
 
     def workspace(self) -> Workspace:
@@ -367,7 +395,7 @@ class AgentService:
         """Stop it and remove it for good; what it cost stays on the record."""
         await self.stop_turn(conversation_id)
         await self._database.write(lambda db: conversations.delete(db, conversation_id))
-        self._transcripts.forget(conversation_id)
+        self._forget(conversation_id)
         self.events.publish(ConversationChanged(conversation_id))
 
     async def set_conversation_model(self, conversation_id: int, model: str) -> None:
@@ -563,8 +591,56 @@ class AgentService:
     async def stored_keys(self) -> list[str]:
         """Names of providers and channels that have a key."""
         names = [*catalog.names(), *self._settings.providers, *CHANNEL_NAMES, *SEARCH_KEYS]
+        names += secret_names(self._settings.mcp)
         users = await self.secrets.known(secret_user(name) for name in dict.fromkeys(names))
         return [user.partition(":")[2] for user in users]
+
+    # --- outside tools ----------------------------------------------------------------------------------------------
+    def mcp_servers(self) -> tuple[McpServerView, ...]:
+        """The MCP servers of the settings and how they are; changes are told by `SettingsChanged("mcp.NAME")`."""
+        return self._mcp.views()
+
+    def wake_mcp(self) -> None:
+        """Start the enabled MCP servers in the background, as the first turn does."""
+        self._mcp.wake()
+
+    async def test_mcp(self, name: str) -> McpServerView:
+        """Connect anew and tell how it went. Raises `UsageError`."""
+        return await self._mcp.restart(name)
+
+    async def add_mcp(
+        self,
+        name: str,
+        *,
+        command: Sequence[str] = (),
+        url: str = "",
+        env: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        network: bool = False,
+    ) -> None:
+        """Write a server into the settings; values of `env` and `headers` may be `keyring:NAME`.
+
+        Raises `UsageError` for what cannot be one, `ConfigError` for a name that cannot be.
+        """
+        check_server(name, command, url, self._settings.mcp)
+        values: dict[str, Any] = {
+            f"{part}.{key}": value
+            for part, given in (("env", env), ("headers", headers))
+            for key, value in (given or {}).items()
+        }
+        values |= {"url": url} if url else {"command": command[0], "args": tuple(command[1:]) or None}
+        values |= {"network": True} if network else {}
+        await self.change_settings({f"mcp.{name}.{key}": value for key, value in values.items()})
+
+    async def remove_mcp(self, name: str) -> None:
+        """End a server and forget it, with what was accepted of it. Raises `UsageError`."""
+        await self._mcp.forget(name)
+        await self.change_settings({f"mcp.{name}": None})
+
+    async def permit_unfenced_mcp(self, name: str) -> None:
+        """Start this program without a sandbox, now and later; `grants` lists it. Raises `UsageError`."""
+        await self._grants.add(self._mcp.unfenced_rule(name), None, "desktop")
+        await self._mcp.restart(name)
 
     # --- channels and people ----------------------------------------------------------------------------------------
     def channels(self) -> tuple[ChannelHealth, ...]:
@@ -679,7 +755,12 @@ class AgentService:
         return await self._history.undo(turn_id, rewind=rewind, dry_run=dry_run)
 
     # --- inside -----------------------------------------------------------------------------------------------------
-    async def _search_key(self, name: str) -> str | None:
+    def _forget(self, conversation_id: int) -> None:
+        """What a conversation begins anew without."""
+        self._transcripts.forget(conversation_id)
+        self._finder.forget(conversation_id)
+
+    async def _stored(self, name: str) -> str | None:
         return await self.secrets.get(secret_user(name))
 
     async def _note_question(self, approval: Approval, action_hash: str) -> None:

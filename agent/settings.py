@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 STARTER = "starter"
 LATER_CHANNELS = ("discord", "slack", "email")
 """May have a table in config.toml already; this version does not read it."""
+SERVER_NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}"
+"""Of an MCP server: it becomes a part of the names of its tools."""
 SafetyMode = Literal["careful", "balanced", "autonomous"]
 QueueMode = Literal["queue", "steer", "collect", "interrupt"]
 
@@ -220,6 +222,14 @@ class Settings(Section):
     mcp: Mapping[str, McpServerSettings] = Field(default_factory=dict)
     undo: UndoSettings = UndoSettings()
     desktop: DesktopSettings = DesktopSettings()
+
+    @field_validator("mcp")
+    @classmethod
+    def _server_names(cls, servers: Mapping[str, McpServerSettings]) -> Mapping[str, McpServerSettings]:
+        for name in servers:
+            if not re.fullmatch(SERVER_NAME, name):
+                raise ValueError(f"a server name is up to 32 letters, digits, dashes and underscores, not {name!r}")
+        return servers
 
     @field_validator("providers")
     @classmethod

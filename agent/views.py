@@ -11,6 +11,10 @@ from agent.events import ChannelState, Failure, TurnStatus
 from agent.providers.types import NOTHING, Usage
 from agent.settings import QueueMode, SafetyMode
 
+McpState = Literal["off", "idle", "connecting", "ready", "failed", "unfenced"]
+"""Of an MCP server: switched off; starts when it is needed; on the way; its tools are known; not reachable; would be
+started without a fence, which a person must allow."""
+
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
@@ -108,6 +112,27 @@ class ChannelHealth:
     state: ChannelState
     detail: str
     configured: bool
+
+
+@dataclass(frozen=True, slots=True)
+class McpToolView:
+    """A tool of an MCP server. `description` is the server's own words; `accepted`: a person has used it."""
+
+    name: str
+    description: str
+    accepted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class McpServerView:
+    """An MCP server as the settings show it. `where` is its command or address, `detail` why it is as it is."""
+
+    name: str
+    where: str
+    enabled: bool
+    state: McpState
+    detail: str
+    tools: tuple[McpToolView, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,6 +351,8 @@ class Receipt:
     undoable: bool
     hash: str
     intact: bool
+    outside: tuple[str, ...] = ()
+    """Outside tools that were used."""
 
 
 @dataclass(frozen=True, slots=True)

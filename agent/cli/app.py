@@ -34,12 +34,13 @@ GROUPS = {
     "turns": "agent.cli.turns",
     "grants": "agent.cli.grants",
     "skills": "agent.cli.skills",
+    "mcp": "agent.cli.mcp",
 }
 """Nouns with commands of their own; the module holds `group() -> typer.Typer`."""
 
 ORDER = (
     *("ask", "chat", "serve", "toggle", "quit", "config", "keys", "models", "channels", "pair"),
-    *("conversations", "turns", "undo", "grants", "skills", "usage", "doctor", "smoke"),
+    *("conversations", "turns", "undo", "grants", "skills", "mcp", "usage", "doctor", "smoke"),
 )
 
 

@@ -79,13 +79,15 @@ async def _list(service: AgentService) -> None:
 async def _set(service: AgentService, name: str) -> None:
     from agent.errors import NoKeyringError, UsageError
     from agent.service import SEARCH_KEYS
+    from agent.tools.mcp_reach import secret_names
 
     known = {provider.name for provider in await service.providers()} | {one.name for one in service.channels()}
-    known |= set(SEARCH_KEYS)
+    known |= {*SEARCH_KEYS, *secret_names(service.settings.mcp)}
     if name not in known:
         raise UsageError(
             f"There is no provider, channel or search engine called {name}.",
-            hint=f"There is: {', '.join(sorted(known))}. For another one, first set providers.{name}.base_url.",
+            hint=f"There is: {', '.join(sorted(known))}. For another one, first set providers.{name}.base_url, or write"
+            f" keyring:{name} where an MCP server needs it.",
         )
     await unlock(service)
     key = _read_key(name)

@@ -70,12 +70,22 @@ def _probes() -> Iterator[tuple[str, Callable[[], str]]]:
     yield "subprocess", lambda: asyncio.run(echo_through_child())
     yield "telegram", lambda: _import_sdk("telegram.ext", "python-telegram-bot")
     yield "discord", lambda: _import_sdk("discord", "discord.py")
+    yield "mcp", _mcp
     yield "prices", _prices
     yield "terminal", _terminal
     yield "web_pages", _web_pages
     yield "documents", _documents
     yield "keyring", _keyring
     yield "starter-model", _starter_model
+
+
+def _mcp() -> str:
+    from agent.tools.mcp_server import load_sdk
+
+    load_sdk()
+    from mcp_types.version import LATEST_PROTOCOL_VERSION
+
+    return f"protocol {LATEST_PROTOCOL_VERSION}"
 
 
 def _version() -> str:

@@ -29,6 +29,10 @@ class Grants:
             self._valid[conversation_id] = await self.database.read(lambda db: rows.valid(db, conversation_id))
         return self._valid[conversation_id]
 
+    async def has(self, rule: Rule) -> bool:
+        """Whether this was permitted everywhere."""
+        return any(grant.conversation_id is None and grant.rule.covers(rule) for grant in await self.every())
+
     async def add(self, rule: Rule, conversation_id: int | None, by: str) -> None:
         """Permit it, everywhere or in one conversation."""
         await self.database.write(lambda db: rows.add(db, rule, conversation_id, by))

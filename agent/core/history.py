@@ -126,6 +126,7 @@ def _receipt(
         undoable=bool(found) and not marks.undone,
         hash=sealed,
         intact=intact,
+        outside=tuple(row["summary"] for row in done if row["kind"] == "use"),
     )
 
 

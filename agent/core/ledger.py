@@ -48,7 +48,7 @@ class Ledger:
             case "write":
                 paths = {path for place in effect.places for path in _with_new_folders(place.path)}
                 return Snapshot({path: self._eye.look(path, keep=True) for path in sorted(paths)})
-            case "execute":
+            case "execute" | "use" if effect.kind == "execute" or effect.places:
                 folders = workspace.fence().writable
                 try:
                     return Snapshot(self._eye.tree(folders, keep=True), folders)

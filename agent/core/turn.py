@@ -37,6 +37,8 @@ from agent.safety.workspace import Workspace
 from agent.settings import Settings
 from agent.skills.library import Skills
 from agent.storage.inbox import Waiting
+from agent.tools.finding import Finder
+from agent.tools.mcp import McpServers
 from agent.tools.toolbox import CallScope, Toolbox
 
 log = logging.getLogger(__name__)
@@ -49,6 +51,8 @@ class TurnRunner:
     recorder: TurnRecorder
     router: Router
     toolbox: Toolbox
+    finder: Finder
+    outside: McpServers
     approvals: ApprovalDesk
     budget: Budget
     compactor: Compactor
@@ -131,7 +135,8 @@ class TurnRunner:
     async def _ask(self, turn: Turn) -> Completion:
         """One call of the model; every piece is published as it comes."""
         target = self.router.resolve(turn.model)
-        tools = self.toolbox.specs() if target.provider.supports_tools else ()
+        revealed = self.finder.revealed(turn.item.conversation_id)
+        tools = self.toolbox.specs(revealed) if target.provider.supports_tools else ()
         prompt = self.prompt.message(self.workspace().root, tools=bool(tools))
         if tools:
             prompt = context.with_sections(prompt, turn.sections)
@@ -160,6 +165,7 @@ class TurnRunner:
         settings = self.settings()
         self.grants.forget()  # another process may have taken one back
         turn.sections = (await self.skills.prompt(turn.item.sender_role, turn.taint),)
+        self.outside.wake()
         return CallScope(
             conversation_id=turn.item.conversation_id,
             turn_id=turn.id,

@@ -12,9 +12,9 @@ from agent.safety.workspace import Place
 _HIDING = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 """Unicode categories of control, format, surrogate, private, unassigned and separator characters."""
 
-EffectKind = Literal["read", "write", "execute", "fetch", "send", "delegate", "ask", "use", "follow"]
+EffectKind = Literal["read", "write", "execute", "fetch", "send", "delegate", "ask", "use", "follow", "find"]
 """Look at files, change files, run a program, read from the web, send to people, start a subagent, ask the person,
-use an outside tool (MCP) whose effect nobody knows, follow the instructions of a skill."""
+use an outside tool (MCP) whose effect nobody knows, follow the instructions of a skill, look for a tool by words."""
 
 Vouched = Literal["", "person", "shipped"]
 """Who vouches for what is followed: nobody, the person who accepted it as it is, or TrayClaw because it came along."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Outcome = Literal["allow", "ask", "deny"]
 Sender = Literal["owner", "paired", "member", "job"]
 
-_KINDS = ("read", "write", "execute", "fetch", "send", "delegate", "ask", "use", "follow")
+_KINDS = ("read", "write", "execute", "fetch", "send", "delegate", "ask", "use", "follow", "find")
 _TOUCHES_FILES = ("read", "write")
 
 
@@ -83,7 +83,7 @@ def decide(call: ProposedCall, context: PolicyContext) -> Decision:
     | follow a skill as the person accepted it       | allow          | allow    | allow      | allow  | deny   |
     | follow one that came along and runs nothing    | allow          | allow    | allow      | allow  | allow  |
     | start a subagent (its own calls are decided)   | ask            | allow    | allow      | allow  | deny   |
-    | ask the person                                 | allow          | allow    | allow      | allow  | allow  |
+    | ask the person, look for a tool                | allow          | allow    | allow      | allow  | allow  |
 
     (1) asks once the turn has read untrusted text. (2) once anything untrusted was read, here or earlier in the
     conversation, an address asks that did not stand word for word in what was read or written: it could carry
@@ -119,7 +119,7 @@ def decide(call: ProposedCall, context: PolicyContext) -> Decision:
 def _why_ask(effect: Effect, context: PolicyContext) -> str:
     """Empty when it may run."""
     match effect.kind:
-        case "ask":
+        case "ask" | "find":
             return ""
         case "delegate":
             if context.role == "member":

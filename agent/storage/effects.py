@@ -55,7 +55,7 @@ def happened(db: sqlite3.Connection, turn_id: int) -> list[str]:
     """Summaries of what a turn did or may have done to the world; reading and asking do not count, nor does starting a
     subagent: what that one does has rows of its own."""
     rows = db.execute(
-        "SELECT summary FROM effects WHERE turn_id = ? AND kind NOT IN ('read', 'follow', 'ask', 'delegate')"
+        "SELECT summary FROM effects WHERE turn_id = ? AND kind NOT IN ('read', 'find', 'follow', 'ask', 'delegate')"
         " AND state != 'denied' ORDER BY id",
         (turn_id,),
     )

@@ -215,7 +215,7 @@ def recent(db: sqlite3.Connection, limit: int) -> list[TurnRow]:
 _VIEW = (
     "SELECT i.id AS inbox_id, i.parts, i.sender_id, i.sender_name, i.received_at, t.id AS turn_id, t.status, t.model,"
     " t.seconds, t.failure, t.undone_at, EXISTS (SELECT 1 FROM effects e WHERE e.turn_id = t.id AND e.state != 'denied'"
-    "   AND e.kind NOT IN ('read', 'fetch', 'follow', 'ask', 'delegate')) AS acted,"
+    "   AND e.kind NOT IN ('read', 'fetch', 'find', 'follow', 'ask', 'delegate')) AS acted,"
     " (SELECT CASE WHEN o.uncertain AND o.state != 'failed' THEN 'uncertain'"
     "   WHEN o.state = 'sending' THEN 'waiting' WHEN o.state = 'dropped' THEN '' ELSE o.state END"
     "   FROM outbox o WHERE o.turn_id = t.id AND o.channel != 'local' ORDER BY o.id DESC LIMIT 1) AS delivery"

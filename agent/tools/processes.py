@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 MARK = "TRAYCLAW_RUN"
 """In the environment of everything that a program starts: by it strays are found."""
@@ -64,7 +64,7 @@ async def run(
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            **_own_group(),
+            **own_group(),
             **options,
         )
     )
@@ -72,7 +72,7 @@ async def run(
         transport, program = await asyncio.shield(starting)
     except asyncio.CancelledError:  # it may run already: nobody else would end it
         transport, program = await starting
-        await asyncio.shield(_clean_up(transport, program, mark))
+        await asyncio.shield(clean_up(transport, program, mark))
         raise
     try:
         try:
@@ -86,7 +86,7 @@ async def run(
         return Ended(transport.get_returncode(), time.monotonic() - started, not silent)
     finally:
         # Also after an ordinary end: what the program left running in the background ends with the call.
-        await asyncio.shield(_clean_up(transport, program, mark))
+        await asyncio.shield(clean_up(transport, program, mark))
 
 
 class _Program(asyncio.SubprocessProtocol):
@@ -120,7 +120,8 @@ def shell_argv(command: str) -> tuple[str, ...]:
     return (shutil.which("bash") or "/bin/sh", "-c", command)
 
 
-def _own_group() -> dict[str, Any]:
+def own_group() -> dict[str, Any]:
+    """Options of a subprocess call: the program gets a process group of its own, and no console window."""
     if sys.platform == "win32":
         return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
     return {"start_new_session": True}
@@ -133,7 +134,14 @@ async def _drained(program: _Program) -> bool:
     return program.silent.is_set()
 
 
-async def _clean_up(transport: asyncio.SubprocessTransport, program: _Program, mark: str) -> None:
+class Ending(Protocol):
+    """Knows when a program has ended."""
+
+    ended: asyncio.Event
+
+
+async def clean_up(transport: asyncio.SubprocessTransport, program: Ending, mark: str) -> None:
+    """Let nothing of a program outlive this call: neither its group nor, on Linux, what left the group."""
     await _end_group(transport, program)
     await asyncio.to_thread(_end_strays, f"{MARK}={mark}".encode())
     transport.close()
@@ -159,7 +167,7 @@ def _end_strays(mark: bytes) -> None:
         pause.wait(0.01)
 
 
-async def _end_group(transport: asyncio.SubprocessTransport, program: _Program) -> None:
+async def _end_group(transport: asyncio.SubprocessTransport, program: Ending) -> None:
     pid = transport.get_pid()
     if sys.platform == "win32":
         if not program.ended.is_set():

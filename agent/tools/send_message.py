@@ -88,7 +88,7 @@ def send_tool(book: AddressBook, post: Post) -> Tool:
             always=None if places else rule,
         )
 
-    @tool("send", describe, seconds=60.0, also={"message": "text", "recipient": "to"})
+    @tool("send", describe, seconds=60.0, also={"message": "text", "recipient": "to"}, deferred=True)
     async def send_message(context: ToolContext, text: str, to: str = "here", files: Sequence[str] = ()) -> Outcome:
         """Send files, or a message besides your answer, to this conversation or another one.
 

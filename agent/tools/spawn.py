@@ -17,7 +17,7 @@ def _describe(context: ToolContext, task: str, steps: int = 0, usd: float = 0) -
     return Effect("delegate", f"Subagent: {one_line(task, 70)}", title="Start a subagent?", action=visible(task))
 
 
-@tool("delegate", _describe, seconds=None)
+@tool("delegate", _describe, seconds=None, deferred=True)
 async def spawn(context: ToolContext, task: str, steps: int = 0, usd: float = 0) -> Outcome:
     """Let a subagent read, search and run commands for you, and get its report. Several in one reply work side by side.
 

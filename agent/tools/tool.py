@@ -91,7 +91,8 @@ class Tool:
 
     `seconds` ends a call that takes longer (None: the tool keeps its own time). `also` are names that models know
     parameters by from elsewhere: {"content": "text"}. A `deferred` tool is not in the prompt: the model finds it by
-    tool_search. `given` is the specification of a tool that is not described by its function (MCP).
+    tool_search. `given` is the specification of a tool that is not described by its function (MCP), `origin` names who
+    wrote it where that is somebody else ("the MCP server github").
     """
 
     function: Callable[..., Any]
@@ -101,6 +102,7 @@ class Tool:
     also: Mapping[str, str] = field(default_factory=dict)
     deferred: bool = False
     given: ToolSpec | None = None
+    origin: str = ""
 
     @property
     def name(self) -> str:

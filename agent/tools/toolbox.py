@@ -72,7 +72,7 @@ class EffectLedger(Protocol):
         ...
 
 
-SIDE_BY_SIDE = ("read", "fetch", "delegate")
+SIDE_BY_SIDE = ("read", "fetch", "delegate", "find")
 """Kinds of tools that neighbours of one reply run in parallel."""
 FINISH_SECONDS = 0.8
 """How long a stopped call may take to come to a clean end (Stop has one second)."""
@@ -167,6 +167,11 @@ class Toolbox:
     def __init__(self, tools: Iterable[Tool], outside: Callable[[], Iterable[Tool]] = tuple) -> None:
         self._tools = {tool.name: tool for tool in tools}
         self._outside = outside
+
+    @property
+    def own(self) -> tuple[Tool, ...]:
+        """Those it was made with."""
+        return tuple(self._tools.values())
 
     def tools(self, names: Collection[str] | None = None) -> tuple[Tool, ...]:
         """All that can be called now in a stable order; `names` limits them."""
@@ -335,7 +340,7 @@ class Toolbox:
     ) -> tuple[Outcome, float]:
         effect = prepared.effect
         snapshot: Any = None
-        if verdict == "allow" and scope.ledger is not None and effect.kind in ("write", "execute"):
+        if verdict == "allow" and scope.ledger is not None and effect.kind in ("write", "execute", "use"):
             try:
                 snapshot = await asyncio.to_thread(scope.ledger.before, effect, scope.workspace)
                 detail |= snapshot.as_json()

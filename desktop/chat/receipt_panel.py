@@ -40,6 +40,7 @@ class ReceiptPanel(QFrame):
         self._section(self.tr("Commands"), [_command(self, run) for run in receipt.commands])
         self._section(self.tr("Hosts"), list(receipt.hosts))
         self._section(self.tr("Messages"), list(receipt.messages))
+        self._section(self.tr("Outside tools"), list(receipt.outside))
         self._section(self.tr("Untrusted texts that were read"), list(receipt.sources))
         self._section(self.tr("Denied"), list(receipt.denied))
         self._section(self.tr("Not covered by undo"), list(receipt.gaps))

@@ -29,7 +29,7 @@ from desktop.widgets import TextLabel, identify
 
 State = TurnStatus | Literal["waiting", "running"]
 GAP = 12  # px between the parts of a turn
-LOOKS = ("read", "fetch", "follow", "ask", "delegate")
+LOOKS = ("read", "fetch", "find", "follow", "ask", "delegate")
 """Kinds of effects that change nothing by themselves."""
 
 

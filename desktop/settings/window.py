@@ -42,6 +42,7 @@ class SettingsWindow(QWidget):
         line.addWidget(self.stack, 1)
         self.side.add("models", self.tr("Models"))
         self.side.add("channels", self.tr("Channels"))
+        self.side.add("tools", self.tr("Tools"))
         self.side.add("safety", self.tr("Safety"))
         self.side.add("skills", self.tr("Skills"))
         self.side.add("usage", self.tr("Usage & limits"))
@@ -52,7 +53,7 @@ class SettingsWindow(QWidget):
         self.setFocus()  # Tab leads to the pages; nothing is outlined before somebody uses the keyboard
 
     def show_page(self, key: str) -> None:
-        """Go to "models", "channels", "safety", "skills", "usage", "general" or "about"."""
+        """Go to "models", "channels", "tools", "safety", "skills", "usage", "general" or "about"."""
         self.side.select(key)
         self._show(key)
 
@@ -81,11 +82,13 @@ def _makers() -> dict[str, Callable[[AgentService, Bridge], SettingsPage]]:
     from desktop.settings.models import ModelsPage
     from desktop.settings.safety import SafetyPage
     from desktop.settings.skills import SkillsPage
+    from desktop.settings.tools import ToolsPage
     from desktop.settings.usage import UsagePage
 
     return {
         "models": ModelsPage,
         "channels": ChannelsPage,
+        "tools": ToolsPage,
         "safety": SafetyPage,
         "skills": SkillsPage,
         "usage": UsagePage,

@@ -105,6 +105,7 @@ MORE = [
     (replace(SKILL, vouched="person"), TAINTED, "allow", "allow", "allow", "allow", "deny", "allow"),
     (replace(SKILL, vouched="shipped"), TAINTED, "allow", "allow", "allow", "allow", "allow", "allow"),
     (Effect("delegate", ""), CLEAN, "ask", "allow", "allow", "allow", "deny", "allow"),
+    (Effect("find", ""), TAINTED, "allow", "allow", "allow", "allow", "allow", "allow"),
     (Effect("ask", ""), TAINTED, "allow", "allow", "allow", "allow", "allow", "allow"),
     (Effect("fetch", ""), CLEAN, "deny", "deny", "deny", "deny", "deny", "deny"),
     (Effect("send", ""), CLEAN, "deny", "deny", "deny", "deny", "deny", "deny"),

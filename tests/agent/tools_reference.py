@@ -17,9 +17,25 @@ from agent.settings import NetworkSettings, Settings
 from agent.skills import folder, front_matter, library, skill
 from agent.skills.library import Skills
 from agent.storage.database import Database
-from agent.tools import documents, enclosures, files, reading, searching, send_message, textfile, web_search
+from agent.tools import (
+    documents,
+    enclosures,
+    files,
+    finding,
+    mcp_http,
+    mcp_listing,
+    mcp_program,
+    mcp_results,
+    mcp_server,
+    reading,
+    searching,
+    send_message,
+    textfile,
+    web_search,
+)
 from agent.tools.ask_user import LONGEST_CHOICE, LONGEST_QUESTION, MOST_CHOICES, ask_tool
 from agent.tools.builtin import built_in_toolbox
+from agent.tools.finding import Finder
 from agent.tools.send_message import Recipient, send_tool
 from agent.tools.skills import skill_tools
 from agent.tools.tool import Outcome, ToolContext
@@ -27,6 +43,28 @@ from agent.tools.toolbox import Toolbox
 from agent.tools.web import web_tools
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "tools.md"
+
+
+_OTHERS = """\
+MCP servers bring tools of their own: programs, which run behind the fence, or addresses. Add them under Settings >
+Tools, by `trayclaw mcp add`, or in config.toml:
+
+```toml
+[mcp.calendar]
+command = "uvx"
+args = ["some-calendar-server"]
+env = { TOKEN = "keyring:calendar" }   # stored by `trayclaw keys set calendar`
+network = true                         # without it, the program has no network
+[mcp.issues]
+url = "https://example.com/mcp"
+headers = { Authorization = "keyring:issues" }
+seconds = 60                           # of one call
+enabled = true
+```
+
+Models call them `mcp_SERVER_TOOL` and find them by `tool_search`. Each call asks; the first one shows what the server
+says about the tool, and a changed description is asked about again with the difference. Accepted tools, up to 12, are
+in the prompt. Results are texts of others: quoted, and they taint the turn."""
 
 
 def page() -> str:
@@ -55,7 +93,9 @@ def toolbox() -> Toolbox:
     skills = Skills(Database(Path()), lambda: Workspace(Path()), lambda event: None)
     questions = QuestionDesk(lambda event: None, lambda: 1.0, keep, keep)
     web = web_tools(Settings, key, WebClient(NetworkSettings))
-    return built_in_toolbox((*web, ask_tool(questions.ask), send_tool(Nobody(), Nobody()), *skill_tools(skills)))
+    finder = Finder(tuple, lambda: ("NAME",))
+    tools = (*web, ask_tool(questions.ask), send_tool(Nobody(), Nobody()), *skill_tools(skills))
+    return built_in_toolbox(tools, finder.tools)
 
 
 def _tools() -> Iterator[str]:
@@ -90,8 +130,21 @@ def _tools() -> Iterator[str]:
             f"{skill.LARGEST_TEXT:,} bytes; {front_matter.LARGEST:,} characters",
         ),
         ("The list of skills in the prompt", f"{library.PROMPT_BYTES} bytes"),
+        ("Tools that one `tool_search` finds", f"{finding.MOST_FOUND}"),
+        ("Found tools that stay in a conversation's prompt", f"{finding.MOST_REVEALED}"),
+        ("Tools of an MCP server", f"{mcp_server.MOST_TOOLS:,}"),
+        (
+            "What an MCP server says about a tool",
+            f"{mcp_listing.LONGEST_DESCRIPTION:,} characters, its parameters {mcp_listing.LARGEST_SCHEMA:,}",
+        ),
+        ("A message of an MCP server", f"{min(mcp_program.LONGEST_LINE, mcp_http.LARGEST_ANSWER):,} bytes"),
+        (
+            "Pictures of one MCP result",
+            f"{mcp_results.MOST_PICTURES}, {mcp_results.LARGEST_PICTURE:,} bytes each",
+        ),
     ):
         yield f"| {what} | {most} |"
+    yield from ("", "## Tools of others", "", *_OTHERS.splitlines())
     yield from ("", "## What asks", "", *inspect.cleandoc(policy.decide.__doc__ or "").splitlines(), "")
 
 

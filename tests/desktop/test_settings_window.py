@@ -364,7 +364,7 @@ async def test_settings_that_cannot_be_written_are_told_and_shown_as_they_are(
 async def test_every_page_opens_and_every_control_has_a_name(window: SettingsWindow) -> None:
     from PySide6.QtWidgets import QAbstractButton, QComboBox, QLineEdit
 
-    for key in ("models", "channels", "usage", "general", "about"):
+    for key in ("models", "channels", "tools", "usage", "general", "about"):
         window.show_page(key)
         await until(lambda key=key: window.page(key).isVisible())
     await ready(window)

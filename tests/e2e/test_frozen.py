@@ -12,8 +12,19 @@ from tests.e2e import builds
 pytestmark = builds.linux_only
 
 SIZE_LIMIT = 75_000_000
-EXPECTED = {"resources", "sqlite", "ca-certificates", "timezones", "subprocess", "telegram", "discord", "keyring"}
-EXPECTED |= {"skills", "qt-platform", "qt-svg", "qt-fonts", "qt-local-socket", "qt-event-loop"}
+EXPECTED = {
+    "resources",
+    "sqlite",
+    "ca-certificates",
+    "timezones",
+    "subprocess",
+    "telegram",
+    "discord",
+    "mcp",
+    "keyring",
+    "skills",
+}
+EXPECTED |= {"qt-platform", "qt-svg", "qt-fonts", "qt-local-socket", "qt-event-loop"}
 
 
 @pytest.fixture(scope="module")
