@@ -49,6 +49,7 @@ from agent.providers.model_files import ModelFiles
 from agent.providers.router import Router
 from agent.providers.types import Image, ModelInfo
 from agent.safety.approvals import ApprovalDesk
+from agent.safety.effects import one_line
 from agent.safety.grants import Grant
 from agent.safety.process import hide_environment
 from agent.safety.sandbox.choose import Fences, prove
@@ -61,6 +62,7 @@ from agent.storage.conversations import LOCAL
 from agent.storage.database import Database
 from agent.storage.instance import Instance
 from agent.tools.builtin import built_in_toolbox
+from agent.tools.sessions import Sessions
 from agent.tools.web import web_tools
 from agent.views import (
     ChannelHealth,
@@ -113,6 +115,7 @@ class AgentService:
         )
         self._grants = Grants(database, publish)
         self._fences = Fences()
+        self._sessions = Sessions()
         self._web = WebClient(lambda: self._settings.network)
         ledger = Ledger(paths.data / "undo", lambda: self._settings.undo)
         self._history = History(database, ledger, lambda: self.workspace().root, self.busy_conversations)
@@ -144,6 +147,7 @@ class AgentService:
             grants=self._grants,
             fences=self._fences,
             ledger=ledger,
+            sessions=self._sessions,
             scrub=self.secrets.redactor.scrub_known,
             publish=publish,
         )
@@ -230,6 +234,7 @@ class AgentService:
         self._stopped = True
         self._recorder.closing = True
         await self._lanes.close()
+        await self._sessions.close()
         await self._connectors.close()
         for task in self._tasks:
             task.cancel()
@@ -409,13 +414,18 @@ class AgentService:
         return again
 
     async def stop_turn(self, conversation_id: int) -> bool:
-        """End the running turn (and what waits behind it) within a second; whether there was one."""
-        return await self._lanes.stop(conversation_id)
+        """End the running turn, what waits behind it and what runs in the background, within a second; whether there
+        was anything."""
+        ended = self._sessions.end(self._sessions.of(conversation_id))
+        stopped, sessions = await asyncio.gather(self._lanes.stop(conversation_id), ended)
+        # A turn that was about to start one did so before it heard of the stop.
+        sessions += await self._sessions.end(self._sessions.of(conversation_id))
+        return stopped or sessions > 0
 
     async def stop_all(self) -> int:
-        """End all turns; how many there were."""
-        stopped = await asyncio.gather(*(self._lanes.stop(conversation) for conversation in self._lanes.active()))
-        return sum(stopped)
+        """End all turns and all that runs in the background; in how many conversations there was something."""
+        concerned = dict.fromkeys((*self._lanes.active(), *self._sessions.conversations()))
+        return sum(await asyncio.gather(*(self.stop_turn(conversation) for conversation in concerned)))
 
     def busy_conversations(self) -> tuple[int, ...]:
         """Conversations in which a turn runs now."""
@@ -611,7 +621,9 @@ class AgentService:
         running = "working on it" if conversation_id in self._lanes.busy() else "nothing runs here"
         spent = ", ".join(f"${limit.spent:.2f} of ${limit.limit:.2f} {limit.label}" for limit in (today, month))
         model = conversation.model or self._settings.model.default
-        return f"- Model: `{model}`\n- Now: {running}\n- Spent: {spent}"
+        background = [one for one in self._sessions.of(conversation_id) if one.runs]
+        lines = "".join(f"\n- In the background: `{one_line(one.command)}`, {one.state()}" for one in background)
+        return f"- Model: `{model}`\n- Now: {running}{lines}\n- Spent: {spent}"
 
 
 def secret_user(name: str) -> str:

@@ -26,6 +26,8 @@ from agent.safety.sandbox.choose import Fences
 from agent.safety.workspace import Workspace
 from agent.settings import Settings
 from agent.storage.inbox import Waiting
+from agent.tools.live_output import LiveOutput
+from agent.tools.sessions import SESSION_TOOL, Sessions
 from agent.tools.toolbox import CallScope, Toolbox
 
 log = logging.getLogger(__name__)
@@ -47,6 +49,7 @@ class TurnRunner:
     grants: Grants
     fences: Fences
     ledger: Ledger
+    sessions: Sessions
     scrub: Callable[[str], str]
     publish: Callable[[Event], None]
 
@@ -90,7 +93,13 @@ class TurnRunner:
 
     async def _think_and_act(self, turn: Turn) -> None:
         """Ask the model, run the tools it wants, show it the results, until it answers."""
-        scope = await self._scope(turn)
+        live = LiveOutput(turn.item.conversation_id, turn.id, self.publish, self.scrub)
+        try:
+            await self._until_answered(turn, await self._scope(turn, live))
+        finally:
+            live.close()
+
+    async def _until_answered(self, turn: Turn, scope: CallScope) -> None:
         for _ in range(self.settings().turn.max_steps):
             completion = await self._ask(turn)
             turn.added.append(completion.message())
@@ -111,7 +120,8 @@ class TurnRunner:
     async def _ask(self, turn: Turn) -> Completion:
         """One call of the model; every piece is published as it comes."""
         target = self.router.resolve(turn.model)
-        tools = self.toolbox.specs() if target.provider.supports_tools else ()
+        later = (SESSION_TOOL,) if self.sessions.of(turn.item.conversation_id) else ()
+        tools = self.toolbox.specs(later) if target.provider.supports_tools else ()
         prompt = self.prompt.message(self.workspace().root, tools=bool(tools))
         history = await self.recorder.transcripts.get(turn.item.conversation_id, self.settings().model.history_messages)
         notes = self.recorder.transcripts.notes(turn.item.conversation_id)
@@ -134,7 +144,7 @@ class TurnRunner:
                     return event.completion
         raise ProviderError("bad_response", "The answer broke off.", retryable=True, hint="Ask again.")
 
-    async def _scope(self, turn: Turn) -> CallScope:
+    async def _scope(self, turn: Turn, live: LiveOutput) -> CallScope:
         """What the tools of a turn may use."""
         settings = self.settings()
         self.grants.forget()  # another process may have taken one back
@@ -152,6 +162,8 @@ class TurnRunner:
             max_chars=settings.turn.tool_output_chars,
             pause=turn.clock.paused,
             scrub=self.scrub,
+            output=live.add,
+            sessions=self.sessions,
             taint=turn.taint,
             grants=self.grants,
             ledger=self.ledger,

@@ -25,12 +25,17 @@ class HookGuard:
         """Remember them."""
         return cls(folders, dict(_files(folders)))
 
-    def restore(self) -> list[str]:
+    def restore(self, *, known: bool = True, settings: bool = True) -> list[str]:
         """Put changed ones back and take new hooks away; their names. A new repository keeps its own configuration, but
-        for the settings that name programs."""
+        for the settings that name programs.
+
+        Without `known` only new ones count, without `settings` a changed configuration stays unless it names programs:
+        a person may have changed them while the program ran."""
         now = dict(_files(self.folders))
         changed: list[str] = []
-        for path, (data, mode) in self.known.items():
+        for path, (data, mode) in self.known.items() if known else ():
+            if not settings and path.name == "config" and path in now and not _names_programs(now[path][0]):
+                continue
             if now.get(path) != (data, mode):
                 with contextlib.suppress(OSError):
                     _put(path, data, mode)

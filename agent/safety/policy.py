@@ -151,7 +151,9 @@ def _why_ask_program(effect: Effect, context: PolicyContext) -> str:
     if not context.sandboxed:
         return "programs run without a sandbox, with all your rights"
     if effect.network:
-        return "the program may reach the network, and what it sends there cannot be taken back"
+        return "the program may reach all of the network, and what it sends there cannot be taken back"
+    if effect.hosts:
+        return f"the program may reach {_listed(effect.hosts)}, and what it sends there cannot be taken back"
     for place in effect.places:
         if not place.reachable(write=True):
             return f"it works in {place.shown}, which is outside the workspace"

@@ -40,6 +40,9 @@ _GIT_RUNS = re.compile(r"(^|/)(\.git|[^/]+\.git)/(hooks(/|$)|config$|modules/.*/
 _WINDOWS_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(\..*)?", re.IGNORECASE)
 
 
+OWN_FOLDER = ".trayclaw"
+"""Of the workspace: long outputs that a model reads in parts. Undo and searches leave it alone."""
+
 Access = Literal["workspace", "read", "write", ""]
 """Where a path lies: in the workspace, or in a folder that a person opened for reading or for writing too."""
 
@@ -129,14 +132,14 @@ class Workspace:
             return ""
         return "read" if max(grants)[1] else "write"
 
-    def fence(self, *, network: bool = False) -> Fence:
+    def fence(self, *, network: bool = False, gated: bool = False) -> Fence:
         """What programs may touch; blocks on the file system."""
         there = [(folder, write) for folder, write in self.folders if folder.is_dir()]
         writable = (self.root, *(folder for folder, write in there if write))
         readable = tuple(folder for folder, write in there if not write)
         narrower = tuple(one for one in readable if any(folder in one.parents for folder in writable))
         protected = tuple(path for folder in writable for path in run_by_git(folder))
-        return Fence(writable, readable, (*narrower, *protected), self._own_folders, network)
+        return Fence(writable, readable, (*narrower, *protected), self._own_folders, network, gated)
 
     def _absolute(self, text: str) -> Path:
         if not text or "\0" in text:

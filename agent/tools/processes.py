@@ -19,6 +19,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from agent.safety.sandbox import windows_job
+
 MARK = "TRAYCLAW_RUN"
 """In the environment of everything that a program starts: by it strays are found."""
 GRACE_SECONDS = 0.4
@@ -27,6 +29,8 @@ STRAY_LOOKS = 30
 """How often strays are looked for, 10 ms apart."""
 DRAIN_SECONDS = 0.3
 """How long output is awaited after the program itself has ended."""
+MOST_UNREAD = 1_000_000
+"""Bytes that a program may leave unread before no more is written to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +53,38 @@ async def run(
 ) -> Ended:
     """Run a program with no input; its output and errors, decoded as UTF-8, go to `output` as they come.
 
-    Nothing of it outlives the call, whether it ends, times out or is cancelled: neither its group nor, on Linux, what
-    left the group. `options` are those of a fence. Raises `OSError`.
+    Nothing of it outlives the call, whether it ends, times out or is cancelled. `options` are those of a fence.
+    Raises `OSError`.
     """
+    running = await start(argv, cwd=cwd, environment=environment, output=output, options=options)
+    try:
+        return await running.wait(seconds)
+    finally:
+        # Also after an ordinary end: what the program left running in the background ends with the call.
+        await asyncio.shield(running.end())
+
+
+async def start(
+    argv: Sequence[str],
+    *,
+    cwd: Path,
+    environment: Mapping[str, str],
+    output: Callable[[str], None],
+    options: Mapping[str, Any] = MappingProxyType({}),
+    keyboard: bool = False,
+) -> Running:
+    """Start a program, which can be written to with `keyboard`. Whoever has it calls `end` in any case.
+
+    Raises `OSError`."""
     mark = secrets.token_hex(8)
-    started = time.monotonic()
-    start: Callable[..., Any] = asyncio.get_running_loop().subprocess_exec
+    begin: Callable[..., Any] = asyncio.get_running_loop().subprocess_exec
     starting = asyncio.ensure_future(
-        start(
+        begin(
             lambda: _Program(output),
             *argv,
             cwd=cwd,
             env={**environment, MARK: mark},
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if keyboard else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             **_own_group(),
@@ -72,21 +95,71 @@ async def run(
         transport, program = await asyncio.shield(starting)
     except asyncio.CancelledError:  # it may run already: nobody else would end it
         transport, program = await starting
-        await asyncio.shield(_clean_up(transport, program, mark))
+        await asyncio.shield(Running(transport, program, mark).end())
         raise
-    try:
+    return Running(transport, program, mark)
+
+
+class Running:
+    """A program and everything that it started: its group and, on Linux, what left the group; on Windows its job."""
+
+    def __init__(self, transport: asyncio.SubprocessTransport, program: _Program, mark: str) -> None:
+        self.started = time.monotonic()
+        self._transport, self._program, self._mark = transport, program, mark
+        self._job = windows_job.around(transport.get_pid()) if sys.platform == "win32" else None
+
+    async def wait(self, seconds: float) -> Ended:
+        """Until it has ended, by force when its time is over. Others may call `end` meanwhile."""
         try:
             async with asyncio.timeout(seconds):
-                await program.ended.wait()
+                await self._program.ended.wait()
         except TimeoutError:
-            await _end_group(transport, program)
-            await _drained(program)
-            return Ended(None, time.monotonic() - started)
-        silent = await _drained(program)
-        return Ended(transport.get_returncode(), time.monotonic() - started, not silent)
-    finally:
-        # Also after an ordinary end: what the program left running in the background ends with the call.
-        await asyncio.shield(_clean_up(transport, program, mark))
+            await self._end_group()
+            await self._drained()
+            return Ended(None, time.monotonic() - self.started)
+        silent = await self._drained()
+        return Ended(self._transport.get_returncode(), time.monotonic() - self.started, not silent)
+
+    def write(self, data: bytes) -> bool:
+        """Give it this to read; False when it does not read any more, or has not read what it was given before."""
+        pipe: Any = self._transport.get_pipe_transport(0)
+        if pipe is None or pipe.is_closing() or pipe.get_write_buffer_size() > MOST_UNREAD:
+            return False
+        pipe.write(data)
+        return True
+
+    async def end(self) -> None:
+        """Nothing of it runs any more afterwards."""
+        await self._end_group()
+        await asyncio.to_thread(_end_strays, f"{MARK}={self._mark}".encode())
+        self._transport.close()
+        if self._job is not None:
+            self._job.close()
+
+    async def _drained(self) -> bool:
+        """Whether all output has come: nobody holds the pipe any more."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._program.silent.wait(), DRAIN_SECONDS)
+        return self._program.silent.is_set()
+
+    async def _end_group(self) -> None:
+        pid = self._transport.get_pid()
+        if self._job is not None:
+            self._job.end()
+        elif sys.platform == "win32":
+            if not self._program.ended.is_set():
+                killer = await asyncio.create_subprocess_exec(
+                    "taskkill", "/F", "/T", "/PID", str(pid), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+                )
+                await killer.wait()
+        # The group exists as long as one member does, so its id cannot have been given to anybody else.
+        elif _signal_group(pid, signal.SIGTERM):
+            deadline = time.monotonic() + GRACE_SECONDS
+            while time.monotonic() < deadline and _signal_group(pid, 0):  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.02)
+            _signal_group(pid, signal.SIGKILL)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._program.ended.wait(), GRACE_SECONDS)
 
 
 class _Program(asyncio.SubprocessProtocol):
@@ -103,6 +176,8 @@ class _Program(asyncio.SubprocessProtocol):
         self._output(self._decoder.decode(data))
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        if fd == 0:
+            return  # it does not read what is written to it any more
         if rest := self._decoder.decode(b"", final=True):
             self._output(rest)
         self.silent.set()
@@ -126,19 +201,6 @@ def _own_group() -> dict[str, Any]:
     return {"start_new_session": True}
 
 
-async def _drained(program: _Program) -> bool:
-    """Whether all output has come: nobody holds the pipe any more."""
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(program.silent.wait(), DRAIN_SECONDS)
-    return program.silent.is_set()
-
-
-async def _clean_up(transport: asyncio.SubprocessTransport, program: _Program, mark: str) -> None:
-    await _end_group(transport, program)
-    await asyncio.to_thread(_end_strays, f"{MARK}={mark}".encode())
-    transport.close()
-
-
 def _end_strays(mark: bytes) -> None:
     """End what left the group (setsid, daemons): it still carries the mark in its environment. Until nothing is found
     any more, for a stray may have started another meanwhile, and a fence takes some time to come down."""
@@ -157,24 +219,6 @@ def _end_strays(mark: bytes) -> None:
         if not found:
             return
         pause.wait(0.01)
-
-
-async def _end_group(transport: asyncio.SubprocessTransport, program: _Program) -> None:
-    pid = transport.get_pid()
-    if sys.platform == "win32":
-        if not program.ended.is_set():
-            killer = await asyncio.create_subprocess_exec(
-                "taskkill", "/F", "/T", "/PID", str(pid), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-            )
-            await killer.wait()
-    # The group exists as long as one member does, so its id cannot have been given to anybody else.
-    elif _signal_group(pid, signal.SIGTERM):
-        deadline = time.monotonic() + GRACE_SECONDS
-        while time.monotonic() < deadline and _signal_group(pid, 0):  # noqa: ASYNC110 - nothing tells
-            await asyncio.sleep(0.02)
-        _signal_group(pid, signal.SIGKILL)
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(program.ended.wait(), GRACE_SECONDS)
 
 
 def _signal_group(group: int, number: int) -> bool:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent.providers.types import Image, ToolSpec
 from agent.safety.effects import Effect, EffectKind
+from agent.safety.host_gate import HostGate
 from agent.safety.sandbox import Sandbox
 from agent.safety.workspace import Workspace
+
+if TYPE_CHECKING:
+    from agent.tools.sessions import Sessions
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,8 @@ class ToolContext:
     """What a tool function may know about its call. Times in seconds, lengths in characters.
 
     `effect` is the description that was decided upon: a tool works on the resolved paths in it and resolves nothing
-    again, so that what was checked is what is used.
+    again, so that what was checked is what is used. `sessions` are the programs in the background, `gate` makes the way
+    to a few hosts.
     """
 
     workspace: Workspace
@@ -52,6 +57,9 @@ class ToolContext:
     effect: Effect | None = None
     sandbox: Sandbox | None = None
     sender_role: str = "owner"
+    scrub: Callable[[str], str] = str
+    sessions: Sessions | None = None
+    gate: Callable[[Sequence[str]], HostGate] = HostGate
 
     @property
     def path(self) -> Path:

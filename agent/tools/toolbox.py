@@ -19,6 +19,7 @@ from agent.providers.types import ToolCall, ToolResult, ToolSpec
 from agent.safety.approvals import TIMEOUT, ApprovalDesk
 from agent.safety.effects import Effect, one_line
 from agent.safety.grants import Rule
+from agent.safety.host_gate import HostGate
 from agent.safety.policy import Decision, PolicyContext, ProposedCall, decide
 from agent.safety.quoting import quote_untrusted
 from agent.safety.rules import session_rule, standing_rule
@@ -27,6 +28,7 @@ from agent.safety.taint import Taint
 from agent.safety.workspace import Workspace
 from agent.tools.clip import clip
 from agent.tools.environment import child_environment
+from agent.tools.sessions import Sessions
 from agent.tools.tool import Outcome, Tool, ToolContext
 
 if TYPE_CHECKING:
@@ -83,7 +85,8 @@ class CallScope:
     `pause` is entered while a person is asked, so that the wait does not count as the turn's time. `scrub` takes known
     secrets out of what the model is shown. `output` gets the pieces that a running tool prints (call id, text). `taint`
     collects what the turn reads, `grants` knows what a person permitted, `sandbox` fences programs in (None: there is
-    none). `names` limits the tools (a subagent has fewer).
+    none). `names` limits the tools (a subagent has fewer). `sessions` are the programs in the background, `gate` makes
+    the way of a fenced program to a few hosts.
     """
 
     conversation_id: int
@@ -105,6 +108,8 @@ class CallScope:
     sandbox: Sandbox | None = None
     ledger: EffectLedger | None = None
     names: frozenset[str] | None = None
+    sessions: Sessions = field(default_factory=Sessions)
+    gate: Callable[[Sequence[str]], HostGate] = HostGate
 
     def context(self, call_id: str) -> ToolContext:
         """What the tool function of one call is given."""
@@ -119,6 +124,9 @@ class CallScope:
             child_environment,
             sandbox=self.sandbox,
             sender_role=self.sender_role,
+            scrub=self.scrub,
+            sessions=self.sessions,
+            gate=self.gate,
         )
 
 
@@ -407,7 +415,8 @@ async def _settle(task: asyncio.Future[Outcome], tool: Tool) -> Outcome | None:
 
 def _carries_a_key(effect: Effect, scope: CallScope) -> bool:
     """Whether a key stands in what leaves the computer: plain, or written another way."""
-    if effect.kind not in ("fetch", "send", "use") and not (effect.kind == "execute" and effect.network):
+    reaches = effect.kind == "execute" and (effect.network or bool(effect.hosts))
+    if effect.kind not in ("fetch", "send", "use") and not reaches:
         return False
     return any(scope.scrub(text) != text for text in (*effect.addresses, effect.action, *effect.argv))
 

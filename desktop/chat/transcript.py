@@ -14,6 +14,7 @@ from agent.events import (
     ApprovalChoice,
     DeliveryChanged,
     MessageReceived,
+    ToolOutput,
     TurnFinished,
     TurnStarted,
 )
@@ -71,6 +72,7 @@ class Transcript(QObject):
             bridge.turn_reasoning,
             bridge.turn_notice,
             bridge.tool_called,
+            bridge.tool_output,
             bridge.tool_finished,
             bridge.approval_asked,
             bridge.approval_resolved,
@@ -265,7 +267,8 @@ class Transcript(QObject):
         box = self._find(turn_id=turn_of(event))
         if box is not None:
             self._apply(box, event)
-            self.timeline.tell_new()
+            if not isinstance(event, ToolOutput):  # it goes into a card that may be closed
+                self.timeline.tell_new()
 
     def _apply(self, box: TurnBox, event: TurnEvent) -> None:
         apply(box, event)

@@ -6,8 +6,9 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from agent.safety.sandbox import Fence, Launch
+from agent.safety.sandbox import Fence, Launch, doorway
 
 _OWN_HOMES = (".local/bin", ".local/lib", ".local/share/uv", ".local/share/pipx", ".local/pipx", ".gitconfig")
 """What of the home programs need: tools that a person installed for themselves."""
@@ -21,6 +22,8 @@ class Bubblewrap:
     """
 
     name = "bubblewrap"
+    closes_network = True
+    by_host = True
 
     def __init__(self, program: str, home: Path | None = None) -> None:
         self._program = program
@@ -50,9 +53,15 @@ class Bubblewrap:
                 options += ["--tmpfs", str(path)]
         for path in fence.protected:
             options += ["--ro-bind-try", str(path), str(path)]
-        options += ["--chdir", str(cwd), "--"]
         inside = {**environment, "TMPDIR": "/tmp"}  # noqa: S108 - as above
-        return Launch((self._program, *options, *limited(argv, fence)), inside)
+        more: dict[str, Any] = {}
+        if fence.gated and not fence.network:
+            door, telling, waiting = doorway.pipes()
+            options += ["--info-fd", str(telling), "--block-fd", str(waiting)]
+            more = {"options": {"pass_fds": (telling, waiting)}, "close": (telling, waiting), "door": door}
+            inside |= doorway.proxy_environment()
+        options += ["--chdir", str(cwd), "--"]
+        return Launch((self._program, *options, *limited(argv, fence)), inside, **more)
 
 
 def limited(argv: Sequence[str], fence: Fence) -> tuple[str, ...]:

@@ -40,10 +40,12 @@ class Landlock:
     """Files by Landlock; sockets, tracing and keys by a seccomp filter.
 
     It cannot make a part of a writable folder read-only, nor end what left the process group: the caller looks after
-    both.
+    both. Nor can it open the network for one host: it knows ports, and any host may listen on that of the gate.
     """
 
     name = "landlock"
+    closes_network = True
+    by_host = False
 
     def __init__(self, home: Path | None = None) -> None:
         self._home = Path(os.path.realpath(home or Path.home()))
