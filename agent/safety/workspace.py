@@ -94,6 +94,8 @@ class Workspace:
         self._own_folders = tuple(dict.fromkeys(Path(os.path.realpath(folder)) for folder in own))
         self._own = tuple(_folded(folder) for folder in self._own_folders)
         self._not_own = () if but is None else (_folded(Path(os.path.realpath(but))),)
+        self._secret_paths = tuple(self._home / name for name in _SECRETS)
+        self._startup_paths = tuple(self._home / name for name in _STARTUP)
         self._secrets = tuple(_folded(self._home / name) for name in _SECRETS)
         self._startup = tuple(_folded(self._home / name) for name in _STARTUP)
         self._system = () if os.name == "nt" else tuple(_folded(Path(name)) for name in _SYSTEM)
@@ -139,7 +141,25 @@ class Workspace:
         readable = tuple(folder for folder, write in there if not write)
         narrower = tuple(one for one in readable if any(folder in one.parents for folder in writable))
         protected = tuple(path for folder in writable for path in run_by_git(folder))
-        return Fence(writable, readable, (*narrower, *protected), self._own_folders, network, gated)
+        # A workspace or an opened folder may be the home itself, or a part of it that holds more than documents.
+        startup = tuple(
+            dict.fromkeys(
+                one
+                for path in self._startup_paths
+                for one in (path, Path(os.path.realpath(path)))  # dotfiles are often links into a folder
+                if _below(one, writable)
+            )
+        )
+        secrets = tuple(path for path in self._secret_paths if _below(path, (*writable, *readable)) and path.exists())
+        return Fence(
+            writable,
+            readable,
+            (*narrower, *protected, *startup),
+            (*self._own_folders, *secrets),
+            network,
+            gated,
+            startup,
+        )
 
     def _absolute(self, text: str) -> Path:
         if not text or "\0" in text:
@@ -204,6 +224,10 @@ def run_by_git(folder: Path) -> Iterator[Path]:
                 yield from (inside / part for part in ("hooks", "config") if (inside / part).exists())
             elif depth < _DEEPEST and name not in _NO_REPOSITORIES:
                 waiting.append((current / name, depth + 1))
+
+
+def _below(path: Path, folders: Iterable[Path]) -> bool:
+    return any(path == folder or folder in path.parents for folder in folders)
 
 
 def _folded(path: Path) -> str:

@@ -50,7 +50,7 @@ class Fenced:
         fence = await asyncio.to_thread(
             context.workspace.fence, network=network or (bool(hosts) and gate is None), gated=gate is not None
         )
-        guard = await asyncio.to_thread(HookGuard.look, fence.writable)
+        guard = await asyncio.to_thread(HookGuard.look, fence.writable, fence.startup)
         launch = Launch(tuple(argv), context.environment())
         if sandbox is not None:
             put_up = functools.partial(

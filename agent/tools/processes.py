@@ -18,13 +18,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from agent.safety.sandbox import windows_job
 
 MARK = "TRAYCLAW_RUN"
 """In the environment of everything that a program starts: by it strays are found."""
-GRACE_SECONDS = 0.4
+GRACE_SECONDS = 0.3
 """Between SIGTERM and SIGKILL: together with the rest, a stop stays below one second."""
+GATHER_SECONDS = 0.01
+"""How long others that end as well are waited for before strays are looked for."""
 STRAY_LOOKS = 30
 """How often strays are looked for, 10 ms apart."""
 DRAIN_SECONDS = 0.3
@@ -131,7 +134,7 @@ class Running:
     async def end(self) -> None:
         """Nothing of it runs any more afterwards."""
         await self._end_group()
-        await asyncio.to_thread(_end_strays, f"{MARK}={self._mark}".encode())
+        await _end_strays(f"{MARK}={self._mark}".encode())
         self._transport.close()
         if self._job is not None:
             self._job.close()
@@ -201,11 +204,32 @@ def _own_group() -> dict[str, Any]:
     return {"start_new_session": True}
 
 
-def _end_strays(mark: bytes) -> None:
-    """End what left the group (setsid, daemons): it still carries the mark in its environment. Until nothing is found
-    any more, for a stray may have started another meanwhile, and a fence takes some time to come down."""
+_sweeps: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[set[bytes], asyncio.Task[None]]] = WeakKeyDictionary()
+"""The next look for strays on each loop: when twenty programs are stopped at once, it is one for all of them."""
+
+
+async def _end_strays(mark: bytes) -> None:
+    """End what left the group of a program (setsid, daemons): it still carries the mark in its environment."""
     if not sys.platform.startswith("linux"):
         return
+    loop = asyncio.get_running_loop()
+    if loop not in _sweeps:
+        marks: set[bytes] = set()
+        _sweeps[loop] = marks, loop.create_task(_sweep_soon(loop, marks))
+    marks, sweep = _sweeps[loop]
+    marks.add(mark)
+    await asyncio.shield(sweep)
+
+
+async def _sweep_soon(loop: asyncio.AbstractEventLoop, marks: set[bytes]) -> None:
+    await asyncio.sleep(GATHER_SECONDS)
+    del _sweeps[loop]
+    await asyncio.to_thread(_sweep, frozenset(marks))
+
+
+def _sweep(marks: frozenset[bytes]) -> None:
+    """Until nothing is found any more, for a stray may have started another meanwhile, and a fence takes some time to
+    come down."""
     pause = threading.Event()
     for _ in range(STRAY_LOOKS):
         found = False
@@ -213,7 +237,8 @@ def _end_strays(mark: bytes) -> None:
             if not name.isdigit():
                 continue
             with contextlib.suppress(OSError):
-                if mark in Path("/proc", name, "environ").read_bytes():
+                environment = Path("/proc", name, "environ").read_bytes()
+                if MARK.encode() in environment and any(mark in environment for mark in marks):
                     os.kill(int(name), signal.SIGKILL)
                     found = True
         if not found:

@@ -16,8 +16,8 @@ import pytest
 
 from agent.safety.sandbox import Fence, Sandbox
 from agent.safety.sandbox.choose import Fences, candidates, prove, works
-from agent.safety.sandbox.landlock import filter_program
 from agent.safety.sandbox.seatbelt import profile
+from agent.safety.sandbox.seccomp import filter_program
 from agent.safety.workspace import Workspace
 from agent.tools import processes
 from tests.agent.test_tools_shell import running

@@ -17,8 +17,9 @@ class Fence:
 
     `writable` are the workspace and the folders that a person granted for writing, `readable` those granted for reading
     only. `protected` lie inside of them and are never written (git hooks, own files). `hidden` are not even seen (the
-    home's other content, own data, keyrings). `network` opens all of it, `gated` only a door to a gate of ours.
-    `memory` in bytes, `processes` a number; both for the program as a whole.
+    home's other content, own data, keyrings). `startup` are those of the protected ones that run at sign-in, also where
+    they are not there yet: whoever starts the program puts them back. `network` opens all of it, `gated` only a door to
+    a gate of ours. `memory` in bytes, `processes` a number; both for the program as a whole.
     """
 
     writable: tuple[Path, ...]
@@ -27,6 +28,7 @@ class Fence:
     hidden: tuple[Path, ...] = ()
     network: bool = False
     gated: bool = False
+    startup: tuple[Path, ...] = ()
     memory: int = 4 << 30
     processes: int = 256
 

@@ -127,6 +127,8 @@ def prove(sandbox: Sandbox, fence: Fence, home: Path) -> tuple[tuple[str, bool],
         ),
     ]
     for hidden in fence.hidden[:3]:
+        if hidden.name.startswith("."):
+            continue  # a key store of the person: nothing of ours is put there
         secret = hidden / ".trayclaw-probe"
         try:
             secret.write_text("x", encoding="utf-8")
