@@ -22,6 +22,7 @@ from agent.events import Event, Failure, TurnNotice, TurnReasoning, TurnStatus, 
 from agent.providers.router import Router
 from agent.providers.types import Completion, Finished, Notice, ReasoningDelta, TextDelta, tool_result
 from agent.safety.approvals import ApprovalDesk
+from agent.safety.host_gate import HostGate
 from agent.safety.sandbox.choose import Fences
 from agent.safety.workspace import Workspace
 from agent.settings import Settings
@@ -164,6 +165,7 @@ class TurnRunner:
             scrub=self.scrub,
             output=live.add,
             sessions=self.sessions,
+            gate=functools.partial(HostGate, proxy=settings.network.proxy),
             taint=turn.taint,
             grants=self.grants,
             ledger=self.ledger,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import re
 import socket
 from collections.abc import Callable, Sequence
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from agent.errors import BlockedAddressError
 from agent.safety.network import CheckedUrl, Resolve, check_url
@@ -24,20 +25,22 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 class HostGate:
     """Leads to `hosts`, exactly these names, on the ports of the web. The addresses are checked as those of the web
-    tools are, and the checked one is connected to. `resolve` and `connect` stand in for name resolution and the
+    tools are, and the checked one is connected to; through a `proxy` (http://) of the person, which looks the name up
+    itself, the name alone counts. `resolve` and `connect` stand in for name resolution and the
     connected address in tests. `reached` and `refused` are the hosts that were asked for, in order."""
 
     def __init__(
         self,
         hosts: Sequence[str],
         *,
+        proxy: str = "",
         resolve: Resolve | None = None,
         connect: Callable[[CheckedUrl], tuple[str, int]] | None = None,
     ) -> None:
         self.hosts = tuple(hosts)
         self.reached: list[str] = []
         self.refused: list[str] = []
-        self._resolve, self._connect = resolve, connect
+        self._proxy, self._resolve, self._connect = proxy, resolve, connect
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.Task[None]] = set()
 
@@ -89,20 +92,43 @@ class HostGate:
             if where not in self.refused:
                 self.refused.append(where)
             raise BlockedAddressError(f"{where} is not among the hosts that were allowed: {', '.join(self.hosts)}.")
+        streams = await (self._by_proxy(host, port) if self._proxy else self._directly(host, port))
+        if host not in self.reached:
+            self.reached.append(host)
+        return streams
+
+    async def _directly(self, host: str, port: int) -> Streams:
         scheme = "https" if port == 443 else "http"
         checked = await asyncio.to_thread(check_url, f"{scheme}://{host}/", self._resolve)
         places = [self._connect(checked)] if self._connect else [(address, port) for address in checked.addresses]
         problem: OSError = OSError("no address")
         for place in places:
             try:
-                streams = await asyncio.wait_for(asyncio.open_connection(*place), CONNECT_SECONDS)
+                return await asyncio.wait_for(asyncio.open_connection(*place), CONNECT_SECONDS)
             except OSError as error:
                 problem = error
-                continue
-            if host not in self.reached:
-                self.reached.append(host)
-            return streams
         raise problem
+
+    async def _by_proxy(self, host: str, port: int) -> Streams:
+        parts = urlsplit(self._proxy)
+        if parts.scheme != "http" or not parts.hostname:
+            raise OSError(f"network.proxy is {parts.scheme or 'no address'}, and commands can use http:// ones only")
+        reader, writer = await asyncio.wait_for(
+            asyncio.open_connection(parts.hostname, parts.port or 80), CONNECT_SECONDS
+        )
+        try:
+            lines = [f"CONNECT {host}:{port} HTTP/1.1", f"Host: {host}:{port}"]
+            if parts.username:
+                pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+                lines.append(f"Proxy-Authorization: Basic {base64.b64encode(pair.encode()).decode()}")
+            writer.write("\r\n".join([*lines, "", ""]).encode())
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), CONNECT_SECONDS)
+            if head.split(b" ", 2)[1:2] != [b"200"]:
+                raise OSError("the proxy of the settings refused it")
+        except BaseException:
+            writer.close()
+            raise
+        return reader, writer
 
 
 def _asked(head: bytes) -> tuple[str, int, bytes | None]:
