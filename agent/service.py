@@ -458,7 +458,10 @@ class AgentService:
         if with_proof:
             fence = await asyncio.to_thread(self.workspace().fence)
             proof = await asyncio.to_thread(prove, sandbox, fence, Path.home())
-        return SandboxView(sandbox.name, "Programs are fenced in by the operating system.", proof)
+        words = "Programs are fenced in by the operating system."
+        if not sandbox.closes_network:
+            words = "Programs write to the workspace only, but can read your files and use the network: each asks."
+        return SandboxView(sandbox.name, words, proof)
 
     # --- models -----------------------------------------------------------------------------------------------------
     async def providers(self) -> list[ProviderView]:
