@@ -61,6 +61,7 @@ from agent.storage import conversations, effects, inbox, messages, turns
 from agent.storage.conversations import LOCAL
 from agent.storage.database import Database
 from agent.storage.instance import Instance
+from agent.tools import processes
 from agent.tools.builtin import built_in_toolbox
 from agent.tools.sessions import Sessions
 from agent.tools.web import web_tools
@@ -225,6 +226,7 @@ class AgentService:
                 raise
             service._keep(service._watch.run())
             service._keep(service._tidy())
+            service._keep(_end_orphans())
         return service
 
     async def stop(self) -> None:
@@ -627,6 +629,12 @@ class AgentService:
         background = [one for one in self._sessions.of(conversation_id) if one.runs]
         lines = "".join(f"\n- In the background: `{one_line(one.command)}`, {one.state()}" for one in background)
         return f"- Model: `{model}`\n- Now: {running}{lines}\n- Spent: {spent}"
+
+
+async def _end_orphans() -> None:
+    count = await asyncio.to_thread(processes.end_orphans)
+    if count:
+        log.info("ended %d processes that an earlier run had left", count)
 
 
 def secret_user(name: str) -> str:

@@ -72,7 +72,7 @@ def decide(call: ProposedCall, context: PolicyContext) -> Decision:
     | write elsewhere                                | ask            | ask      | ask        | ask    | deny   |
     | write start-up files, git hooks, key stores    | deny           | deny     | deny       | deny   | deny   |
     | run a fenced program without network there     | ask            | allow (1)| allow (1)  | ask    | deny   |
-    | run any other program                          | ask            | ask      | ask        | ask    | deny   |
+    | run any other program (network, named hosts)   | ask            | ask      | ask        | ask    | deny   |
     | read the web                                   | ask            | allow (2)| allow (2)  | (2)    | (3)    |
     | send to people                                 | ask            | ask      | ask        | ask    | deny   |
     | use an outside tool or an unknown skill        | ask            | ask      | ask        | ask    | deny   |

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import codecs
 import contextlib
+import functools
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -13,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -79,7 +81,7 @@ async def start(
     """Start a program, which can be written to with `keyboard`. Whoever has it calls `end` in any case.
 
     Raises `OSError`."""
-    mark = secrets.token_hex(8)
+    mark = f"{_myself()}:{secrets.token_hex(8)}"
     begin: Callable[..., Any] = asyncio.get_running_loop().subprocess_exec
     starting = asyncio.ensure_future(
         begin(
@@ -232,18 +234,61 @@ def _sweep(marks: frozenset[bytes]) -> None:
     come down."""
     pause = threading.Event()
     for _ in range(STRAY_LOOKS):
-        found = False
-        for name in os.listdir("/proc"):  # noqa: PTH208 - hundreds of names, no paths needed
-            if not name.isdigit():
-                continue
+        found = [pid for pid, environment in _marked() if any(mark in environment for mark in marks)]
+        for pid in found:
             with contextlib.suppress(OSError):
-                environment = Path("/proc", name, "environ").read_bytes()
-                if MARK.encode() in environment and any(mark in environment for mark in marks):
-                    os.kill(int(name), signal.SIGKILL)
-                    found = True
+                os.kill(pid, signal.SIGKILL)
         if not found:
             return
         pause.wait(0.01)
+
+
+def end_orphans() -> int:
+    """End what programs of a TrayClaw left that was killed before it could; how many there were. Blocks."""
+    if not sys.platform.startswith("linux"):
+        return 0
+    count = 0
+    for pid, environment in _marked():
+        owner = _OWNER.search(environment)
+        if owner is not None and not _lives(*(int(part) for part in owner.groups())):
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+                count += 1
+    return count
+
+
+_OWNER = re.compile(MARK.encode() + rb"=(\d+)\.(\d+)\.(\d+):")
+
+
+def _marked() -> Iterator[tuple[int, bytes]]:
+    """Every process with a mark, and its environment."""
+    for name in os.listdir("/proc"):  # noqa: PTH208 - hundreds of names, no paths needed
+        if name.isdigit():
+            with contextlib.suppress(OSError):
+                environment = Path("/proc", name, "environ").read_bytes()
+                if MARK.encode() in environment:
+                    yield int(name), environment
+
+
+@functools.cache
+def _myself() -> str:
+    """This process, by a name that no later one has: its number, when it started, and the namespace of the number."""
+    if not sys.platform.startswith("linux"):
+        return "0.0.0"
+    return f"{os.getpid()}.{_started(os.getpid())}.{Path('/proc/self/ns/pid').stat().st_ino}"
+
+
+def _started(pid: int) -> int:
+    """In ticks since the computer did. Raises `OSError`."""
+    return int(Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()[19])
+
+
+def _lives(pid: int, started: int, namespace: int) -> bool:
+    """Whether that process is still there. One of another namespace (a container) is none of our business."""
+    try:
+        return namespace != Path("/proc/self/ns/pid").stat().st_ino or _started(pid) == started
+    except OSError:
+        return False
 
 
 def _signal_group(group: int, number: int) -> bool:

@@ -216,7 +216,7 @@ def test_the_number_of_processes_is_limited(fence: Sandbox, workspace: Workspace
     assert output.split() == ["256", "0"]
 
 
-# --- a workspace that is the home, or an opened folder that holds more than documents ----------------------------------
+# --- a workspace that is the home, or an opened folder that holds more than documents ---------------------------------
 @pytest.fixture
 def whole_home(home: Path) -> Workspace:
     (home / ".config/autostart").mkdir()

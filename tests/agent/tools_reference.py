@@ -9,13 +9,15 @@ from pathlib import Path
 
 from agent.providers.types import ToolSpec
 from agent.safety import policy, web_client
+from agent.safety.sandbox import Fence
 from agent.safety.web_client import WebClient
 from agent.settings import NetworkSettings, Settings
-from agent.tools import documents, files, reading, searching, textfile, web_search
+from agent.tools import documents, files, full_output, reading, searching, sessions, shell, textfile, web_search
 from agent.tools.builtin import built_in_toolbox
 from agent.tools.toolbox import Toolbox
 from agent.tools.web import web_tools
 
+_GIB, _PROCESSES = Fence(()).memory >> 30, Fence(()).processes
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "tools.md"
 
 
@@ -34,8 +36,8 @@ def toolbox() -> Toolbox:
 
 
 def _tools() -> Iterator[str]:
-    for spec in toolbox().specs():
-        yield from _one(spec)
+    for tool in toolbox().tools():
+        yield from _one(tool.spec, deferred=tool.deferred)
     yield from ("## Limits", "", "| What | At most |", "| --- | --- |")
     for what, most in (
         ("A text file read or edited as a whole", f"{textfile.LARGEST:,} bytes (larger ones are read in parts)"),
@@ -46,6 +48,18 @@ def _tools() -> Iterator[str]:
             f"{documents.LARGEST:,} bytes, {documents.SECONDS:.0f} seconds, {documents.MEMORY:,} bytes used",
         ),
         ("Text taken out of a document", f"{documents.LARGEST_TEXT:,} characters"),
+        ("A command", f"{shell.LONGEST_SECONDS:.0f} seconds, {_GIB} GiB of data a process, {_PROCESSES} processes"),
+        ("Hosts that a command names", f"{shell.MOST_HOSTS}"),
+        (
+            "A command in the background",
+            f"{sessions.MOST_HERE} a conversation, {sessions.MOST} in all, {sessions.LIFE_SECONDS:.0f} seconds",
+        ),
+        ("Text written to one at once", f"{shell.MOST_WRITTEN:,} characters"),
+        (
+            "Long outputs that are kept in `.trayclaw/output`",
+            f"{full_output.MOST_CHARS:,} characters, {full_output.MOST_FILES} files, {full_output.MOST_BYTES:,} bytes,"
+            f" {full_output.DAYS} days",
+        ),
         ("Entries of `list_dir`", f"{files.MOST_ENTRIES}"),
         ("Files of `find_files`", f"{searching.MOST_FOUND}"),
         ("Matches of `search_text`", f"{searching.MOST_MATCHES}"),
@@ -61,8 +75,10 @@ def _tools() -> Iterator[str]:
     yield from ("", "## What asks", "", *inspect.cleandoc(policy.decide.__doc__ or "").splitlines(), "")
 
 
-def _one(spec: ToolSpec) -> Iterator[str]:
+def _one(spec: ToolSpec, *, deferred: bool) -> Iterator[str]:
     yield from (f"## `{spec.name}`", "", spec.description, "")
+    if deferred:
+        yield from ("Not in the prompt: it is offered where it is of use.", "")
     required = spec.parameters.get("required", [])
     for name, schema in spec.parameters.get("properties", {}).items():
         kind = schema.get("type", "any")
