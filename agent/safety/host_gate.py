@@ -15,6 +15,8 @@ from agent.safety.network import CheckedUrl, Resolve, check_url
 
 PORTS = (80, 443)
 MOST_CONNECTIONS = 64
+MOST_TOLD = 50
+"""Refused hosts that are remembered."""
 HEAD_SECONDS, CONNECT_SECONDS = 30.0, 15.0
 _LARGEST_HEAD = 32_768
 _PIECE = 65_536
@@ -89,7 +91,7 @@ class HostGate:
     async def _dial(self, host: str, port: int) -> Streams:
         if host not in self.hosts or port not in PORTS:
             where = f"{host}:{port}"
-            if where not in self.refused:
+            if where not in self.refused and len(self.refused) < MOST_TOLD:
                 self.refused.append(where)
             raise BlockedAddressError(f"{where} is not among the hosts that were allowed: {', '.join(self.hosts)}.")
         streams = await (self._by_proxy(host, port) if self._proxy else self._directly(host, port))

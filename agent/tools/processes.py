@@ -26,7 +26,7 @@ from agent.safety.sandbox import windows_job
 
 MARK = "TRAYCLAW_RUN"
 """In the environment of everything that a program starts: by it strays are found."""
-GRACE_SECONDS = 0.3
+GRACE_SECONDS = 0.2
 """Between SIGTERM and SIGKILL: together with the rest, a stop stays below one second."""
 GATHER_SECONDS = 0.01
 """How long others that end as well are waited for before strays are looked for."""

@@ -177,9 +177,10 @@ async def _start_session(
     finally:
         session.listener = None
     text = await session.read(0)
-    detail: dict[str, Any] = {"session": session.id, "hosts": list(hosts)}
+    detail: dict[str, Any] = {"session": session.id} | _reached(fenced)
     if session.runs:
-        detail["gap"] = "it runs on in the background; what it changes after this is not covered by undo"
+        reach = f", may reach {', '.join(hosts)}" if hosts else ""
+        detail["gap"] = f"it runs on in the background{reach}; what it changes after this is not covered by undo"
         how = f'[session {session.id} runs: use the tool session, action poll, write or kill, id "{session.id}"]'
         source = f"the output of {one_line(command)}" if text and (network or hosts) else ""
         return Outcome(await _shown(context, text, how), detail=detail, source=source)

@@ -307,6 +307,7 @@ async def test_a_session_keeps_its_gate(desk: ToolDesk, site: Site) -> None:
     result = await desk.call("session", action="write", id="s1", text="curl -s -m 5 http://good.example/", seconds=5)
     assert "from the host" in result.text and "untrusted text" in result.text
     assert "to good.example only" in desk.questions[-1].action
+    assert "may reach good.example" in desk.effects[0]["detail"]["gap"] and desk.effects[0]["detail"]["hosts"] == []
     poll = await desk.call("session", action="kill", id="s1")
     assert poll.ok and desk.effects[-1]["detail"]["hosts"] == ["good.example"]
 
