@@ -28,6 +28,8 @@ KEPT_ENDED = 4
 """Ended sessions of a conversation whose last output can still be read."""
 MOST_UNREAD = 200_000
 """Characters of output that wait to be read; of more, both ends are kept."""
+SETTLE_SECONDS = 0.15
+"""After the first of an output, for the rest of it."""
 GUARD_SECONDS = 15.0
 """Between two looks at what git would run."""
 
@@ -81,6 +83,8 @@ class Session:
         try:
             if seconds > 0:
                 await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+                if self.runs:
+                    await asyncio.wait(waits[1:], timeout=SETTLE_SECONDS)
         finally:
             for wait in waits:
                 wait.cancel()
