@@ -104,11 +104,11 @@ async def run_command(
 
     Args:
         command: Shell text, bash where there is one, PowerShell on Windows.
-        cwd: Folder to run in; the workspace if left out.
+        cwd: Folder to run in.
         timeout: Seconds until it is ended.
-        network: Whether it needs any host; the person is asked.
-        hosts: The hosts it needs instead, like pypi.org; asks too.
-        background: Go on without waiting; the answer names a session.
+        network: It needs all of the network; asks the person.
+        hosts: It needs these hosts only, like pypi.org; asks too.
+        background: Do not wait; the answer names a session.
     """
     effect = context.effect
     if effect is None:
