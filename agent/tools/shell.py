@@ -287,13 +287,18 @@ async def _shown(context: ToolContext, text: str, note: str) -> str:
     """The output, of a long one both ends and the name of the file that has all of it."""
     room = context.max_chars - 300 - len(note)
     if len(text) > room:
-        try:
-            name = await asyncio.to_thread(full_output.keep, context.workspace, context.scrub(text))
-            note += f" [all of the output: read_file {name}]"
-        except (OSError, ToolError) as error:
-            note += f" [the whole output could not be kept: {error}]"
-        text = clip(text, room)
+        kept, text = await asyncio.to_thread(_keep, context, text, room)
+        note += kept
     return text + ("" if not text or text.endswith("\n") else "\n") + note
+
+
+def _keep(context: ToolContext, text: str, room: int) -> tuple[str, str]:
+    """(where all of it is, in words for the model, both ends of it). Blocks."""
+    try:
+        words = f" [all of the output: read_file {full_output.keep(context.workspace, context.scrub(text))}]"
+    except (OSError, ToolError) as error:
+        words = f" [the whole output could not be kept: {error}]"
+    return words, clip(text, room)
 
 
 def _put_back(names: Sequence[str]) -> str:

@@ -151,7 +151,8 @@ def test_the_command_that_is_started(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(windows_job.subprocess, "run", run)
     monkeypatch.setenv("SYSTEMROOT", "/Windows")
     hooks = tmp_path / ".git" / "hooks"
-    fence = Fence((tmp_path,), protected=(hooks,), memory=5, processes=6)
+    hooks.mkdir(parents=True)
+    fence = Fence((tmp_path,), protected=(hooks, tmp_path / "not there"), memory=5, processes=6)
     fenced = WindowsJob()
     launch = fenced.launch(("pwsh", "-c", "ls"), cwd=tmp_path, environment={"PATH": "x", "TEMP": "y"}, fence=fence)
     assert launch.argv[0] == sys.executable and json.loads(launch.argv[-1]) == {

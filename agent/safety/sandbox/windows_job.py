@@ -109,7 +109,8 @@ class WindowsJob:
         for folder in fence.writable:
             self._label(folder, LOW)
         for path in fence.protected:
-            self._label(path, MEDIUM)
+            if path.exists():  # what is put there meanwhile, whoever starts the program takes away
+                self._label(path, MEDIUM)
         inside = {**environment, **dict.fromkeys(_TEMPORARY, str(temporary))}
         return Launch((*launcher(), order(fence, argv)), inside)
 
