@@ -321,6 +321,7 @@ class AgentService:
     async def delete_conversation(self, conversation_id: int) -> None:
         """Stop it and remove it for good; what it cost stays on the record."""
         await self.stop_turn(conversation_id)
+        await self._sessions.drop(conversation_id)
         await self._database.write(lambda db: conversations.delete(db, conversation_id))
         self._transcripts.forget(conversation_id)
         self.events.publish(ConversationChanged(conversation_id))

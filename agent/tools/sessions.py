@@ -184,6 +184,12 @@ class Sessions:
         await asyncio.gather(*(one.over.wait() for one in running))
         return len(running)
 
+    async def drop(self, conversation_id: int) -> None:
+        """The conversation is gone: end its sessions and forget them."""
+        await self.end(self.of(conversation_id))
+        for one in self.of(conversation_id):
+            self.forget(one)
+
     async def close(self) -> None:
         """End all of them and start no other."""
         self._closed = True

@@ -248,6 +248,7 @@ async def test_it_ends_with_its_conversation(
             assert await service.stop_all() == 1
         case "delete":
             await service.delete_conversation(conversation)
+            assert service._sessions.of(conversation) == ()
         case "quit":
             await service.stop()
         case _:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -10,12 +11,15 @@ import pytest
 from PySide6.QtGui import QTextCursor
 from PySide6.QtWidgets import QWidget
 
+from agent.safety.sandbox.choose import candidates, works
 from agent.service import AgentService
 from desktop import tasks, theme
 from desktop.bridge import Bridge
 from desktop.chat.markdown.code_card import CodeText
 from desktop.chat.tool_card import LIVE_CHARS, ToolCard
 from desktop.chat.window import ChatWindow
+from tests.agent.test_host_gate import Site
+from tests.agent.tool_desk import ToolDesk
 from tests.desktop.test_chat_window import write
 from tests.desktop.waiting import until
 from tests.peers.model_server import ModelServer
@@ -69,6 +73,24 @@ async def test_the_output_of_a_running_command_is_seen(
     await until(lambda: card.ok is not None, "the end")
     results = [code.toPlainText() for code in card.findChildren(CodeText) if code.accessibleName() == "Result"]
     assert results[-1] == "first\nsecond\n[exit code 0]"
+
+
+async def test_the_gate_and_a_session_work_on_the_window_s_loop(tmp_path: Path) -> None:
+    fence = next((one for one in candidates() if one.by_host and works(one)), None)
+    if fence is None:
+        pytest.skip("this system cannot put up a fence that opens the network by host")
+    site = Site()
+    server = await asyncio.start_server(site.handle, "127.0.0.1", 0)
+    site.port = server.sockets[0].getsockname()[1]
+    desk = ToolDesk(tmp_path, sandbox=fence, gate=site.gate)
+    command = "exec 3<>/dev/tcp/127.0.0.1/3128; printf 'GET http://good.example/ HTTP/1.1\\r\\n\\r\\n' >&3; head -n 4 <&3; cat"
+    started = await desk.call("run_command", command=command, hosts=["good.example"], background=True)
+    assert "from the host" in started.text, started.text
+    wrote = await desk.call("session", action="write", id="s1", text="hello")
+    assert "hello" in wrote.text
+    await desk.scope.sessions.close()
+    assert desk.scope.sessions.conversations() == ()
+    server.close()
 
 
 def test_only_the_end_is_kept_and_a_reader_is_not_disturbed(qtbot: object) -> None:
