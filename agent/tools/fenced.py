@@ -27,6 +27,7 @@ class Fenced:
     gate: HostGate | None
     _guard: HookGuard
     _protected: bool
+    _gently: bool
     _door: Doorway | None
     _ended: bool = False
 
@@ -42,7 +43,8 @@ class Fenced:
         output: Callable[[str], None],
         keyboard: bool = False,
     ) -> Fenced:
-        """Put the fence up and start the program behind it; without a fence a person has allowed it.
+        """Put the fence up and start the program behind it; without a fence a person has allowed it. With `keyboard` it
+        can be written to, and runs for so long that a person may work beside it.
 
         Raises `SandboxError`, `OSError`."""
         sandbox = context.sandbox
@@ -56,7 +58,7 @@ class Fenced:
             put_up = functools.partial(
                 sandbox.launch, tuple(argv), cwd=cwd, environment=launch.environment, fence=fence
             )
-            launch = await asyncio.to_thread(put_up)
+            launch = await _put_up(put_up)
         try:
             running = await processes.start(
                 launch.argv,
@@ -67,13 +69,11 @@ class Fenced:
                 keyboard=keyboard,
             )
         except BaseException:
-            if launch.door is not None:
-                launch.door.close()
+            _let_go(launch, door=True)
             raise
-        finally:
-            for handle in launch.close:
-                os.close(handle)
-        found = cls(running, gate, guard, sandbox is not None and sandbox.name == "bubblewrap", launch.door)
+        _let_go(launch, door=False)
+        protected = sandbox is not None and sandbox.name == "bubblewrap"
+        found = cls(running, gate, guard, protected, keyboard, launch.door)
         try:
             await found._open()
         except BaseException:
@@ -111,7 +111,25 @@ class Fenced:
             self._door.close()
         return await self.put_back()
 
-    async def put_back(self, *, gently: bool = False) -> list[str]:
-        """The same for one that goes on to run; `gently` leaves alone what a person may have changed meanwhile."""
-        known = not (gently and self._protected)  # behind bubblewrap it cannot have touched those
-        return await asyncio.to_thread(self._guard.restore, known=known, settings=not gently)
+    async def put_back(self) -> list[str]:
+        """The same for one that goes on to run. What a person may have changed beside it is left alone."""
+        known = not (self._gently and self._protected)  # behind bubblewrap it cannot have touched those
+        return await asyncio.to_thread(self._guard.restore, known=known, settings=not self._gently)
+
+
+async def _put_up(put_up: Callable[[], Launch]) -> Launch:
+    """In a thread; when nobody waits for it any more, what it opened is closed."""
+    task = asyncio.ensure_future(asyncio.to_thread(put_up))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        _let_go(await task, door=True)
+        raise
+
+
+def _let_go(launch: Launch, *, door: bool) -> None:
+    """Close our ends of what the program was given."""
+    for handle in launch.close:
+        os.close(handle)
+    if door and launch.door is not None:
+        launch.door.close()

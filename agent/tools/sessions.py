@@ -217,4 +217,4 @@ async def _guard(session: Session, fenced: Fenced) -> None:
     while True:
         await asyncio.sleep(GUARD_SECONDS)
         with contextlib.suppress(OSError):
-            session.put_back += await fenced.put_back(gently=True)
+            session.put_back += await fenced.put_back()

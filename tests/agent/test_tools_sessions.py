@@ -182,6 +182,27 @@ async def test_what_git_would_run_is_put_back_while_it_runs(desk: ToolDesk, monk
     await eventually(lambda: not hook.exists(), 5)
 
 
+async def test_what_a_person_changes_beside_it_stays(desk: ToolDesk) -> None:
+    config = desk.folder / ".git/config"
+    config.parent.mkdir()
+    config.write_text("[core]\n")
+    name = await start(desk, "sleep 300")
+    config.write_text('[remote "origin"]\nurl = x\n')
+    result = await desk.call("session", action="kill", id=name)
+    assert "origin" in config.read_text() and "put back" not in result.text
+
+
+async def test_a_stop_at_any_moment_leaves_no_handle_open(desk: ToolDesk) -> None:
+    await desk.call("run_command", command="true", hosts=["good.example"])
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for step in range(12):
+        task = asyncio.ensure_future(desk.call("run_command", command="sleep 300", hosts=["good.example"]))
+        await asyncio.sleep(step * 0.01)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    await eventually(lambda: len(list(Path("/proc/self/fd").iterdir())) <= before)
+
+
 async def test_its_output_stays_bounded(desk: ToolDesk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sessions, "MOST_UNREAD", 2_000)
     name = await start(desk, "cat")

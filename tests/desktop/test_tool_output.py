@@ -83,7 +83,8 @@ async def test_the_gate_and_a_session_work_on_the_window_s_loop(tmp_path: Path) 
     server = await asyncio.start_server(site.handle, "127.0.0.1", 0)
     site.port = server.sockets[0].getsockname()[1]
     desk = ToolDesk(tmp_path, sandbox=fence, gate=site.gate)
-    command = "exec 3<>/dev/tcp/127.0.0.1/3128; printf 'GET http://good.example/ HTTP/1.1\\r\\n\\r\\n' >&3; head -n 4 <&3; cat"
+    knock = "printf 'GET http://good.example/ HTTP/1.1\\r\\n\\r\\n' >&3; head -n 4 <&3"
+    command = f"exec 3<>/dev/tcp/127.0.0.1/3128; {knock}; cat"
     started = await desk.call("run_command", command=command, hosts=["good.example"], background=True)
     assert "from the host" in started.text, started.text
     wrote = await desk.call("session", action="write", id="s1", text="hello")
