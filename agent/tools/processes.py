@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 from agent.safety.sandbox import windows_job
@@ -81,7 +81,7 @@ async def start(
     """Start a program, which can be written to with `keyboard`. Whoever has it calls `end` in any case.
 
     Raises `OSError`."""
-    mark = f"{_myself()}:{secrets.token_hex(8)}"
+    mark = new_mark()
     begin: Callable[..., Any] = asyncio.get_running_loop().subprocess_exec
     starting = asyncio.ensure_future(
         begin(
@@ -92,7 +92,7 @@ async def start(
             stdin=subprocess.PIPE if keyboard else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            **_own_group(),
+            **own_group(),
             **options,
         )
     )
@@ -119,7 +119,8 @@ class Running:
             async with asyncio.timeout(seconds):
                 await self._program.ended.wait()
         except TimeoutError:
-            await self._end_group()
+            await self._end_job()
+            await _end_group(self._transport, self._program)
             await self._drained()
             return Ended(None, time.monotonic() - self.started)
         silent = await self._drained()
@@ -135,9 +136,8 @@ class Running:
 
     async def end(self) -> None:
         """Nothing of it runs any more afterwards."""
-        await self._end_group()
-        await _end_strays(f"{MARK}={self._mark}".encode())
-        self._transport.close()
+        await self._end_job()
+        await clean_up(self._transport, self._program, self._mark)
         if self._job is not None:
             self._job.close()
 
@@ -147,24 +147,28 @@ class Running:
             await asyncio.wait_for(self._program.silent.wait(), DRAIN_SECONDS)
         return self._program.silent.is_set()
 
-    async def _end_group(self) -> None:
-        pid = self._transport.get_pid()
+    async def _end_job(self) -> None:
         if self._job is not None:
             self._job.end()
-        elif sys.platform == "win32":
-            if not self._program.ended.is_set():
-                killer = await asyncio.create_subprocess_exec(
-                    "taskkill", "/F", "/T", "/PID", str(pid), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-                )
-                await killer.wait()
-        # The group exists as long as one member does, so its id cannot have been given to anybody else.
-        elif _signal_group(pid, signal.SIGTERM):
-            deadline = time.monotonic() + GRACE_SECONDS
-            while time.monotonic() < deadline and _signal_group(pid, 0):  # noqa: ASYNC110 - nothing tells
-                await asyncio.sleep(0.02)
-            _signal_group(pid, signal.SIGKILL)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._program.ended.wait(), GRACE_SECONDS)
+            await _ended(self._program)
+
+
+class Ending(Protocol):
+    """Knows when a program has ended."""
+
+    ended: asyncio.Event
+
+
+async def clean_up(transport: asyncio.SubprocessTransport, program: Ending, mark: str) -> None:
+    """Let nothing of a program outlive this call: neither its group nor, on Linux, what left the group."""
+    await _end_group(transport, program)
+    await _end_strays(f"{MARK}={mark}".encode())
+    transport.close()
+
+
+def new_mark() -> str:
+    """A value for `MARK` that says whose program it is."""
+    return f"{_myself()}:{secrets.token_hex(8)}"
 
 
 class _Program(asyncio.SubprocessProtocol):
@@ -200,7 +204,8 @@ def shell_argv(command: str) -> tuple[str, ...]:
     return (shutil.which("bash") or "/bin/sh", "-c", command)
 
 
-def _own_group() -> dict[str, Any]:
+def own_group() -> dict[str, Any]:
+    """Options of a subprocess call: the program gets a process group of its own, and no console window."""
     if sys.platform == "win32":
         return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
     return {"start_new_session": True}
@@ -289,6 +294,28 @@ def _lives(pid: int, started: int, namespace: int) -> bool:
         return namespace != Path("/proc/self/ns/pid").stat().st_ino or _started(pid) == started
     except OSError:
         return False
+
+
+async def _end_group(transport: asyncio.SubprocessTransport, program: Ending) -> None:
+    pid = transport.get_pid()
+    if sys.platform == "win32":
+        if not program.ended.is_set():
+            killer = await asyncio.create_subprocess_exec(
+                "taskkill", "/F", "/T", "/PID", str(pid), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+            await killer.wait()
+    # The group exists as long as one member does, so its id cannot have been given to anybody else.
+    elif _signal_group(pid, signal.SIGTERM):
+        deadline = time.monotonic() + GRACE_SECONDS
+        while time.monotonic() < deadline and _signal_group(pid, 0):  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.02)
+        _signal_group(pid, signal.SIGKILL)
+    await _ended(program)
+
+
+async def _ended(program: Ending) -> None:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(program.ended.wait(), GRACE_SECONDS)
 
 
 def _signal_group(group: int, number: int) -> bool:
