@@ -26,6 +26,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from agent.tools.documents import main as extract
 
         return extract(chosen[1:])
+    if len(chosen) == 2 and chosen[0] == "_fenced":  # the fence of Windows; see agent/safety/sandbox/windows_job.py
+        from agent.safety.sandbox.windows_job import main as fenced
+
+        return fenced(chosen[1:])
     if chosen in ([], ["--background"]):  # the second is how the system starts it at login
         return _guarded(lambda: _start_app(chosen), chosen)
     if chosen[0] == "serve" and chosen[1:] in ([], ["--json"]):

@@ -94,6 +94,17 @@ class ToolCalled:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolOutput:
+    """A running tool printed something. At most ten a second for one call; of what comes faster only the end is told,
+    and "…" stands for the rest. The whole is in `ToolFinished`."""
+
+    conversation_id: int
+    turn_id: int
+    call_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class ToolFinished:
     """A tool call ended. `seconds` is the run time without the wait for an approval, `parent` as in `ToolCalled`."""
 
@@ -302,6 +313,7 @@ Event = (
     | TurnReasoning
     | TurnNotice
     | ToolCalled
+    | ToolOutput
     | ToolFinished
     | ApprovalAsked
     | ApprovalResolved

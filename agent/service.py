@@ -60,6 +60,7 @@ from agent.providers.model_files import ModelFiles
 from agent.providers.router import Router
 from agent.providers.types import Image, ModelInfo
 from agent.safety.approvals import ApprovalDesk
+from agent.safety.effects import one_line
 from agent.safety.grants import Grant
 from agent.safety.process import hide_environment
 from agent.safety.sandbox.choose import Fences, prove
@@ -73,12 +74,14 @@ from agent.storage import questions as question_rows
 from agent.storage.conversations import LOCAL
 from agent.storage.database import Database
 from agent.storage.instance import Instance
+from agent.tools import processes
 from agent.tools.ask_user import ask_tool
 from agent.tools.builtin import built_in_toolbox
 from agent.tools.finding import Finder
 from agent.tools.mcp import McpServers
 from agent.tools.mcp_reach import McpParts, check_server, secret_names
 from agent.tools.send_message import send_tool
+from agent.tools.sessions import Sessions
 from agent.tools.skills import skill_tools
 from agent.tools.web import web_tools
 from agent.views import (
@@ -138,6 +141,7 @@ class AgentService:
         )
         self._grants = Grants(database, publish)
         self._fences = Fences()
+        self._sessions = Sessions()
         self._web = WebClient(lambda: self._settings.network)
         self.skills = Skills(database, self.workspace, publish)
         ledger = Ledger(paths.data / "undo", lambda: self._settings.undo)
@@ -208,6 +212,7 @@ class AgentService:
             fences=self._fences,
             ledger=ledger,
             skills=self.skills,
+            sessions=self._sessions,
             scrub=self.secrets.redactor.scrub_known,
             publish=publish,
         )
@@ -298,6 +303,7 @@ class AgentService:
                 raise
             service._keep(service._watch.run())
             service._keep(service._tidy())
+            service._keep(_end_orphans())
         return service
 
     async def stop(self) -> None:
@@ -307,6 +313,7 @@ class AgentService:
         self._stopped = True
         self._recorder.closing = True
         await self._lanes.close()
+        await self._sessions.close()
         await self._connectors.close()
         for task in self._tasks:
             task.cancel()
@@ -394,6 +401,7 @@ class AgentService:
     async def delete_conversation(self, conversation_id: int) -> None:
         """Stop it and remove it for good; what it cost stays on the record."""
         await self.stop_turn(conversation_id)
+        await self._sessions.drop(conversation_id)
         await self._database.write(lambda db: conversations.delete(db, conversation_id))
         self._forget(conversation_id)
         self.events.publish(ConversationChanged(conversation_id))
@@ -495,13 +503,18 @@ class AgentService:
         return again
 
     async def stop_turn(self, conversation_id: int) -> bool:
-        """End the running turn (and what waits behind it) within a second; whether there was one."""
-        return await self._lanes.stop(conversation_id)
+        """End the running turn, what waits behind it and what runs in the background, within a second; whether there
+        was anything."""
+        ended = self._sessions.end(self._sessions.of(conversation_id))
+        stopped, sessions = await asyncio.gather(self._lanes.stop(conversation_id), ended)
+        # A turn that was about to start one did so before it heard of the stop.
+        sessions += await self._sessions.end(self._sessions.of(conversation_id))
+        return stopped or sessions > 0
 
     async def stop_all(self) -> int:
-        """End all turns; how many there were."""
-        stopped = await asyncio.gather(*(self._lanes.stop(conversation) for conversation in self._lanes.active()))
-        return sum(stopped)
+        """End all turns and all that runs in the background; in how many conversations there was something."""
+        concerned = dict.fromkeys((*self._lanes.active(), *self._sessions.conversations()))
+        return sum(await asyncio.gather(*(self.stop_turn(conversation) for conversation in concerned)))
 
     def busy_conversations(self) -> tuple[int, ...]:
         """Conversations in which a turn runs now."""
@@ -543,7 +556,10 @@ class AgentService:
         if with_proof:
             fence = await asyncio.to_thread(self.workspace().fence)
             proof = await asyncio.to_thread(prove, sandbox, fence, Path.home())
-        return SandboxView(sandbox.name, "Programs are fenced in by the operating system.", proof)
+        words = "Programs are fenced in by the operating system."
+        if not sandbox.closes_network:
+            words = "Programs write to the workspace only, but can read your files and use the network: each asks."
+        return SandboxView(sandbox.name, words, proof)
 
     # --- models -----------------------------------------------------------------------------------------------------
     async def providers(self) -> list[ProviderView]:
@@ -835,7 +851,15 @@ class AgentService:
         running = "working on it" if conversation_id in self._lanes.busy() else "nothing runs here"
         spent = ", ".join(f"${limit.spent:.2f} of ${limit.limit:.2f} {limit.label}" for limit in (today, month))
         model = conversation.model or self._settings.model.default
-        return f"- Model: `{model}`\n- Now: {running}\n- Spent: {spent}"
+        background = [one for one in self._sessions.of(conversation_id) if one.runs]
+        lines = "".join(f"\n- In the background: `{one_line(one.command)}`, {one.state()}" for one in background)
+        return f"- Model: `{model}`\n- Now: {running}{lines}\n- Spent: {spent}"
+
+
+async def _end_orphans() -> None:
+    count = await asyncio.to_thread(processes.end_orphans)
+    if count:
+        log.info("ended %d processes that an earlier run had left", count)
 
 
 def secret_user(name: str) -> str:

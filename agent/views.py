@@ -320,12 +320,13 @@ class FileChange:
 @dataclass(frozen=True, slots=True)
 class CommandRun:
     """A command in a receipt. `sandbox` is the fence it ran behind, empty for none; `exit_code` None: ended by
-    force."""
+    force, or `background`: it went on."""
 
     command: str
     exit_code: int | None
     seconds: float
     sandbox: str
+    background: bool = False
 
 
 @dataclass(frozen=True, slots=True)

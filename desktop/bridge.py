@@ -28,6 +28,7 @@ class Bridge(QObject):
     turn_reasoning = Signal(events.TurnReasoning)
     turn_notice = Signal(events.TurnNotice)
     tool_called = Signal(events.ToolCalled)
+    tool_output = Signal(events.ToolOutput)
     tool_finished = Signal(events.ToolFinished)
     approval_asked = Signal(events.ApprovalAsked)
     approval_resolved = Signal(events.ApprovalResolved)
@@ -59,6 +60,7 @@ class Bridge(QObject):
             events.TurnReasoning: self.turn_reasoning,
             events.TurnNotice: self.turn_notice,
             events.ToolCalled: self.tool_called,
+            events.ToolOutput: self.tool_output,
             events.ToolFinished: self.tool_finished,
             events.ApprovalAsked: self.approval_asked,
             events.ApprovalResolved: self.approval_resolved,

@@ -148,7 +148,7 @@ MODES: tuple[SafetyMode, ...] = ("careful", "balanced", "autonomous")
 
 HELP = """\
 - `/new`: start afresh, without what was said before
-- `/stop`: stop what I am doing here
+- `/stop`: stop what I am doing here, also in the background
 - `/model NAME`: use another model in this conversation (`provider/model`, or `default`)
 - `/status`: the model, what runs, what was spent today
 - `/limit`: the spending limits; `/limit 2` gives this conversation $2 a day, `/limit off` takes that away

@@ -103,6 +103,7 @@ def _receipt(
             row["detail"].get("exit_code"),
             row["seconds"] or 0.0,
             row["detail"].get("sandbox", ""),
+            "session" in row["detail"] and "exit_code" not in row["detail"],
         )
         for row in done
         if row["kind"] == "execute"

@@ -10,7 +10,7 @@ from typing import Any
 from agent.core.tree import Change, Eye, State, TooMuchError, changes
 from agent.core.undo import Plan, carry_out
 from agent.safety.effects import Effect
-from agent.safety.workspace import Workspace
+from agent.safety.workspace import OWN_FOLDER, Workspace
 from agent.settings import UndoSettings
 from agent.storage.images import ImageStore
 from agent.views import UndoReport
@@ -21,10 +21,11 @@ _MOST_CHANGES = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """How things were before an effect. `gap` says why undo does not cover it."""
+    """How things were before an effect, in `folders` without those in `but`. `gap` says why undo does not cover it."""
 
     states: Mapping[Path, State] = field(default_factory=dict)
     folders: tuple[Path, ...] = ()
+    but: tuple[Path, ...] = ()
     gap: str = ""
 
     def as_json(self) -> dict[str, Any]:
@@ -49,9 +50,9 @@ class Ledger:
                 paths = {path for place in effect.places for path in _with_new_folders(place.path)}
                 return Snapshot({path: self._eye.look(path, keep=True) for path in sorted(paths)})
             case "execute" | "use" if effect.kind == "execute" or effect.places:
-                folders = workspace.fence().writable
+                folders, but = workspace.fence().writable, (workspace.root / OWN_FOLDER,)
                 try:
-                    return Snapshot(self._eye.tree(folders, keep=True), folders)
+                    return Snapshot(self._eye.tree(folders, but, keep=True), folders, but)
                 except TooMuchError as much:
                     return Snapshot(gap=f"what the program changed is not known: {much}")
         return Snapshot()
@@ -62,7 +63,7 @@ class Ledger:
             return {"gap": snapshot.gap} if snapshot.gap else {}
         if snapshot.folders:
             try:
-                now = self._eye.tree(snapshot.folders, keep=False)
+                now = self._eye.tree(snapshot.folders, snapshot.but, keep=False)
             except TooMuchError as much:
                 return {"gap": f"what the program changed is not known: {much}"}
         else:

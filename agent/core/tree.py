@@ -6,7 +6,7 @@ import hashlib
 import os
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -108,11 +108,11 @@ class Eye:
             return State("file", mode, size, "", covered=False)
         return State("file", mode, len(data), name)
 
-    def tree(self, folders: Iterable[Path], *, keep: bool) -> dict[Path, State]:
-        """All paths below some folders. Raises `TooMuchError`. Blocks."""
+    def tree(self, folders: Iterable[Path], but: Collection[Path] = (), *, keep: bool) -> dict[Path, State]:
+        """All paths below some folders, without those in `but`. Raises `TooMuchError`. Blocks."""
         paths: list[Path] = []
         total = 0
-        for path, size in _below(folders):  # all sizes first: nothing is read of what is too much anyway
+        for path, size in _below(folders, but):  # all sizes first: nothing is read of what is too much anyway
             paths.append(path)
             total += size
             if len(paths) > MOST_FILES:
@@ -129,7 +129,7 @@ def changes(before: Mapping[Path, State], after: Mapping[Path, State]) -> list[C
     return [Change(path, one, other) for path, one, other in pairs if not one.same(other)]
 
 
-def _below(folders: Iterable[Path]) -> Iterator[tuple[Path, int]]:
+def _below(folders: Iterable[Path], but: Collection[Path]) -> Iterator[tuple[Path, int]]:
     waiting = list(folders)
     while waiting:
         folder = waiting.pop()
@@ -137,6 +137,8 @@ def _below(folders: Iterable[Path]) -> Iterator[tuple[Path, int]]:
             with os.scandir(folder) as entries:
                 for entry in entries:
                     path = Path(entry.path)
+                    if path in but:
+                        continue
                     folder_too = entry.is_dir(follow_symlinks=False)
                     yield path, 0 if folder_too else entry.stat(follow_symlinks=False).st_size
                     if folder_too:

@@ -32,13 +32,16 @@ from agent.providers.types import (
     ToolResult,
 )
 from agent.safety.approvals import ApprovalDesk
+from agent.safety.host_gate import HostGate
 from agent.safety.sandbox.choose import Fences
 from agent.safety.workspace import Workspace
 from agent.settings import Settings
 from agent.skills.library import Skills
 from agent.storage.inbox import Waiting
 from agent.tools.finding import Finder
+from agent.tools.live_output import LiveOutput
 from agent.tools.mcp import McpServers
+from agent.tools.sessions import SESSION_TOOL, Sessions
 from agent.tools.toolbox import CallScope, Toolbox
 
 log = logging.getLogger(__name__)
@@ -64,6 +67,7 @@ class TurnRunner:
     fences: Fences
     ledger: Ledger
     skills: Skills
+    sessions: Sessions
     scrub: Callable[[str], str]
     publish: Callable[[Event], None]
     waiting: Lanes | None = None
@@ -108,7 +112,8 @@ class TurnRunner:
         await unbroken(self.recorder.finish(turn, status, failure))
 
     async def _think_and_act(self, turn: Turn) -> None:
-        scope = await self._scope(turn)
+        live = LiveOutput(turn.item.conversation_id, turn.id, self.publish, self.scrub)
+        scope = await self._scope(turn, live)
 
         async def ask() -> Completion:
             await self._join(turn)
@@ -118,7 +123,10 @@ class TurnRunner:
             await self.recorder.save(turn)
             return await self.toolbox.run_all(calls, scope)
 
-        await think_and_act(turn, ask, act)
+        try:
+            await think_and_act(turn, ask, act)
+        finally:
+            live.close()
 
     async def _join(self, turn: Turn) -> None:
         """Before a step: take along what waits in the conversation and is to be answered by this turn."""
@@ -135,7 +143,9 @@ class TurnRunner:
     async def _ask(self, turn: Turn) -> Completion:
         """One call of the model; every piece is published as it comes."""
         target = self.router.resolve(turn.model)
-        revealed = self.finder.revealed(turn.item.conversation_id)
+        conversation = turn.item.conversation_id
+        later = (SESSION_TOOL,) if self.sessions.of(conversation) else ()
+        revealed = (*self.finder.revealed(conversation), *later)
         tools = self.toolbox.specs(revealed) if target.provider.supports_tools else ()
         prompt = self.prompt.message(self.workspace().root, tools=bool(tools))
         if tools:
@@ -160,7 +170,7 @@ class TurnRunner:
         elif isinstance(event, Notice):
             self.publish(TurnNotice(conversation, turn.id, event.text))
 
-    async def _scope(self, turn: Turn) -> CallScope:
+    async def _scope(self, turn: Turn, live: LiveOutput) -> CallScope:
         """What the tools of a turn may use."""
         settings = self.settings()
         self.grants.forget()  # another process may have taken one back
@@ -180,6 +190,9 @@ class TurnRunner:
             max_chars=settings.turn.tool_output_chars,
             pause=turn.clock.paused,
             scrub=self.scrub,
+            output=live.add,
+            sessions=self.sessions,
+            gate=functools.partial(HostGate, proxy=settings.network.proxy),
             taint=turn.taint,
             grants=self.grants,
             ledger=self.ledger,

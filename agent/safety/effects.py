@@ -26,7 +26,7 @@ class Effect:
 
     `summary` is the line on a tool's card, true before and after ("Read Invoices/", "Run ls"), `title` the question of
     an approval ("Run a command?"), `action` all that an approval shows of it. `argv` is the program and its arguments
-    where one is started, `network` that it wants to leave the fence that way. `hosts` are those it connects to,
+    where one is started, `network` that it may reach all of the network. `hosts` are those it connects to,
     `addresses` the URLs as the model wrote them (none where it has no say in them), `recipients` the people or chats it
     sends to. `digest` is the hash of content that counts although it is not in the arguments (a script that would run).
     `always` is the rule that "always" would store, where it is not made of the rest. `vouched` says who vouches for

@@ -74,6 +74,19 @@ def check_url(url: str, resolve: Resolve | None = None) -> CheckedUrl:
     return CheckedUrl(parts.geturl(), parts.scheme, host, port, found)
 
 
+def check_host(text: str) -> str:
+    """A public host as it will be compared: in lower case, in ASCII. Looks nothing up. Raises `BlockedAddressError`."""
+    if not re.fullmatch(r"[^\s/?#@:\\*]+", text):
+        raise BlockedAddressError(f"{text!r} is no host name.", hint="Write it like pypi.org, without anything else.")
+    host = _host(_split(f"https://{text}/"))
+    literal = _literal(host)
+    if literal is None:
+        _check_name(host)
+    else:
+        _check_address(host, str(literal))
+    return host
+
+
 def _split(url: str) -> SplitResult:
     if any(unicodedata.category(character) in ("Cc", "Zl", "Zp") for character in url) or "\\" in url:
         raise BlockedAddressError("The address holds characters that no address has.")

@@ -74,7 +74,7 @@ def decide(call: ProposedCall, context: PolicyContext) -> Decision:
     | write elsewhere                                | ask            | ask      | ask        | ask    | deny   |
     | write start-up files, git hooks, key stores    | deny           | deny     | deny       | deny   | deny   |
     | run a fenced program without network there     | ask            | allow (1)| allow (1)  | ask    | deny   |
-    | run any other program                          | ask            | ask      | ask        | ask    | deny   |
+    | run any other program (network, named hosts)   | ask            | ask      | ask        | ask    | deny   |
     | read the web                                   | ask            | allow (2)| allow (2)  | (2)    | (3)    |
     | send to the conversation that asked            | ask            | allow (1)| allow (1)  | (1)    | deny   |
     | send to others, or files not readable unasked  | ask            | ask      | ask        | ask    | deny   |
@@ -176,7 +176,9 @@ def _why_ask_program(effect: Effect, context: PolicyContext) -> str:
     if not context.sandboxed:
         return "programs run without a sandbox, with all your rights"
     if effect.network:
-        return "the program may reach the network, and what it sends there cannot be taken back"
+        return "the program may reach all of the network, and what it sends there cannot be taken back"
+    if effect.hosts:
+        return f"the program may reach {_listed(effect.hosts)}, and what it sends there cannot be taken back"
     for place in effect.places:
         if not place.reachable(write=True):
             return f"it works in {place.shown}, which is outside the workspace"

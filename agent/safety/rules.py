@@ -86,6 +86,10 @@ def _command(effect: Effect) -> Rule | None:
     if "/" in words[0] or name in _RUNS_ANYTHING or name.startswith("python"):
         return None  # it would permit whatever a script holds at that time
     folder = effect.places[0]
-    exact = json.dumps([words, str(folder.path), effect.network])
-    where = f"{one_line(command, 60)} in {folder.shown}" + (" with network" if effect.network else "")
-    return Rule("command", "execute", hashlib.sha256(exact.encode()).hexdigest(), where)
+    exact = [words, str(folder.path), effect.network, *([sorted(effect.hosts)] if effect.hosts else [])]
+    where = f"{one_line(command, 60)} in {folder.shown}"
+    if effect.network:
+        where += " with network"
+    elif effect.hosts:
+        where += f" with network to {', '.join(sorted(effect.hosts))}"
+    return Rule("command", "execute", hashlib.sha256(json.dumps(exact).encode()).hexdigest(), where)

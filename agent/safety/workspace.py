@@ -42,6 +42,8 @@ _WINDOWS_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|
 
 ATTACHMENTS = "attachments"
 """The folder of the workspace that files from messengers are put in: the work of others, as a rule."""
+OWN_FOLDER = ".trayclaw"
+"""Of the workspace: long outputs that a model reads in parts. Undo and searches leave it alone."""
 
 Access = Literal["workspace", "read", "write", ""]
 """Where a path lies: in the workspace, or in a folder that a person opened for reading or for writing too."""
@@ -94,6 +96,8 @@ class Workspace:
         self._own_folders = tuple(dict.fromkeys(Path(os.path.realpath(folder)) for folder in own))
         self._own = tuple(_folded(folder) for folder in self._own_folders)
         self._not_own = () if but is None else (_folded(Path(os.path.realpath(but))),)
+        self._secret_paths = tuple(self._home / name for name in _SECRETS)
+        self._startup_paths = tuple(self._home / name for name in _STARTUP)
         self._secrets = tuple(_folded(self._home / name) for name in _SECRETS)
         self._startup = tuple(_folded(self._home / name) for name in _STARTUP)
         self._system = () if os.name == "nt" else tuple(_folded(Path(name)) for name in _SYSTEM)
@@ -136,14 +140,32 @@ class Workspace:
             return ""
         return "read" if max(grants)[1] else "write"
 
-    def fence(self, *, network: bool = False) -> Fence:
+    def fence(self, *, network: bool = False, gated: bool = False) -> Fence:
         """What programs may touch; blocks on the file system."""
         there = [(folder, write) for folder, write in self.folders if folder.is_dir()]
         writable = (self.root, *(folder for folder, write in there if write))
         readable = tuple(folder for folder, write in there if not write)
         narrower = tuple(one for one in readable if any(folder in one.parents for folder in writable))
         protected = tuple(path for folder in writable for path in run_by_git(folder))
-        return Fence(writable, readable, (*narrower, *protected), self._own_folders, network)
+        # A workspace or an opened folder may be the home itself, or a part of it that holds more than documents.
+        startup = tuple(
+            dict.fromkeys(
+                one
+                for path in self._startup_paths
+                for one in (path, Path(os.path.realpath(path)))  # dotfiles are often links into a folder
+                if _below(one, writable)
+            )
+        )
+        secrets = tuple(path for path in self._secret_paths if _below(path, (*writable, *readable)) and path.exists())
+        return Fence(
+            writable,
+            readable,
+            (*narrower, *protected, *startup),
+            (*self._own_folders, *secrets),
+            network,
+            gated,
+            startup,
+        )
 
     def _absolute(self, text: str) -> Path:
         if not text or "\0" in text:
@@ -208,6 +230,10 @@ def run_by_git(folder: Path) -> Iterator[Path]:
                 yield from (inside / part for part in ("hooks", "config") if (inside / part).exists())
             elif depth < _DEEPEST and name not in _NO_REPOSITORIES:
                 waiting.append((current / name, depth + 1))
+
+
+def _below(path: Path, folders: Iterable[Path]) -> bool:
+    return any(path == folder or folder in path.parents for folder in folders)
 
 
 def _folded(path: Path) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import secrets
 import subprocess
 import time
 from collections import deque
@@ -153,7 +152,7 @@ async def speaking_to(launch: Launch, cwd: Path, gone: Callable[[str], None]) ->
     """
     import anyio
 
-    mark = secrets.token_hex(8)
+    mark = processes.new_mark()
     transport, program = await _start(launch, cwd, mark)
     heard, hearing = anyio.create_memory_object_stream[Any](0)
     saying, said = anyio.create_memory_object_stream[Any](0)

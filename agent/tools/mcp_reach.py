@@ -76,8 +76,10 @@ async def plan(name: str, settings: McpServerSettings, parts: McpParts) -> Plan:
 
         return Plan(made_of, settings.seconds, reach)
     sandbox = await parts.fence()
-    if sandbox is None and not await parts.permitted(unfenced_rule(name, settings)):
-        raise UnfencedError("There is no sandbox here, so the program would have all your rights.")
+    open_way = sandbox is not None and not sandbox.closes_network and not settings.network
+    if (sandbox is None or open_way) and not await parts.permitted(unfenced_rule(name, settings)):
+        could = "reach the network" if open_way else "have all your rights"
+        raise UnfencedError(f"There is no full sandbox here, so the program would {could}.")
     variables = await _filled(settings.env, parts)
     workspace = parts.workspace()
     fence = await asyncio.to_thread(workspace.fence, network=settings.network)

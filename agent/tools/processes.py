@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import codecs
 import contextlib
+import functools
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -13,20 +15,27 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
+from weakref import WeakKeyDictionary
+
+from agent.safety.sandbox import windows_job
 
 MARK = "TRAYCLAW_RUN"
 """In the environment of everything that a program starts: by it strays are found."""
-GRACE_SECONDS = 0.4
+GRACE_SECONDS = 0.2
 """Between SIGTERM and SIGKILL: together with the rest, a stop stays below one second."""
+GATHER_SECONDS = 0.01
+"""How long others that end as well are waited for before strays are looked for."""
 STRAY_LOOKS = 30
 """How often strays are looked for, 10 ms apart."""
 DRAIN_SECONDS = 0.3
 """How long output is awaited after the program itself has ended."""
+MOST_UNREAD = 1_000_000
+"""Bytes that a program may leave unread before no more is written to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +58,38 @@ async def run(
 ) -> Ended:
     """Run a program with no input; its output and errors, decoded as UTF-8, go to `output` as they come.
 
-    Nothing of it outlives the call, whether it ends, times out or is cancelled: neither its group nor, on Linux, what
-    left the group. `options` are those of a fence. Raises `OSError`.
+    Nothing of it outlives the call, whether it ends, times out or is cancelled. `options` are those of a fence.
+    Raises `OSError`.
     """
-    mark = secrets.token_hex(8)
-    started = time.monotonic()
-    start: Callable[..., Any] = asyncio.get_running_loop().subprocess_exec
+    running = await start(argv, cwd=cwd, environment=environment, output=output, options=options)
+    try:
+        return await running.wait(seconds)
+    finally:
+        # Also after an ordinary end: what the program left running in the background ends with the call.
+        await asyncio.shield(running.end())
+
+
+async def start(
+    argv: Sequence[str],
+    *,
+    cwd: Path,
+    environment: Mapping[str, str],
+    output: Callable[[str], None],
+    options: Mapping[str, Any] = MappingProxyType({}),
+    keyboard: bool = False,
+) -> Running:
+    """Start a program, which can be written to with `keyboard`. Whoever has it calls `end` in any case.
+
+    Raises `OSError`."""
+    mark = new_mark()
+    begin: Callable[..., Any] = asyncio.get_running_loop().subprocess_exec
     starting = asyncio.ensure_future(
-        start(
+        begin(
             lambda: _Program(output),
             *argv,
             cwd=cwd,
             env={**environment, MARK: mark},
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if keyboard else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             **own_group(),
@@ -72,21 +100,75 @@ async def run(
         transport, program = await asyncio.shield(starting)
     except asyncio.CancelledError:  # it may run already: nobody else would end it
         transport, program = await starting
-        await asyncio.shield(clean_up(transport, program, mark))
+        await asyncio.shield(Running(transport, program, mark).end())
         raise
-    try:
+    return Running(transport, program, mark)
+
+
+class Running:
+    """A program and everything that it started: its group and, on Linux, what left the group; on Windows its job."""
+
+    def __init__(self, transport: asyncio.SubprocessTransport, program: _Program, mark: str) -> None:
+        self.started = time.monotonic()
+        self._transport, self._program, self._mark = transport, program, mark
+        self._job = windows_job.around(transport.get_pid()) if sys.platform == "win32" else None
+
+    async def wait(self, seconds: float) -> Ended:
+        """Until it has ended, by force when its time is over. Others may call `end` meanwhile."""
         try:
             async with asyncio.timeout(seconds):
-                await program.ended.wait()
+                await self._program.ended.wait()
         except TimeoutError:
-            await _end_group(transport, program)
-            await _drained(program)
-            return Ended(None, time.monotonic() - started)
-        silent = await _drained(program)
-        return Ended(transport.get_returncode(), time.monotonic() - started, not silent)
-    finally:
-        # Also after an ordinary end: what the program left running in the background ends with the call.
-        await asyncio.shield(clean_up(transport, program, mark))
+            await self._end_job()
+            await _end_group(self._transport, self._program)
+            await self._drained()
+            return Ended(None, time.monotonic() - self.started)
+        silent = await self._drained()
+        return Ended(self._transport.get_returncode(), time.monotonic() - self.started, not silent)
+
+    def write(self, data: bytes) -> bool:
+        """Give it this to read; False when it does not read any more, or has not read what it was given before."""
+        pipe: Any = self._transport.get_pipe_transport(0)
+        if pipe is None or pipe.is_closing() or pipe.get_write_buffer_size() > MOST_UNREAD:
+            return False
+        pipe.write(data)
+        return True
+
+    async def end(self) -> None:
+        """Nothing of it runs any more afterwards."""
+        await self._end_job()
+        await clean_up(self._transport, self._program, self._mark)
+        if self._job is not None:
+            self._job.close()
+
+    async def _drained(self) -> bool:
+        """Whether all output has come: nobody holds the pipe any more."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._program.silent.wait(), DRAIN_SECONDS)
+        return self._program.silent.is_set()
+
+    async def _end_job(self) -> None:
+        if self._job is not None:
+            self._job.end()
+            await _ended(self._program)
+
+
+class Ending(Protocol):
+    """Knows when a program has ended."""
+
+    ended: asyncio.Event
+
+
+async def clean_up(transport: asyncio.SubprocessTransport, program: Ending, mark: str) -> None:
+    """Let nothing of a program outlive this call: neither its group nor, on Linux, what left the group."""
+    await _end_group(transport, program)
+    await _end_strays(f"{MARK}={mark}".encode())
+    transport.close()
+
+
+def new_mark() -> str:
+    """A value for `MARK` that says whose program it is."""
+    return f"{_myself()}:{secrets.token_hex(8)}"
 
 
 class _Program(asyncio.SubprocessProtocol):
@@ -103,6 +185,8 @@ class _Program(asyncio.SubprocessProtocol):
         self._output(self._decoder.decode(data))
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        if fd == 0:
+            return  # it does not read what is written to it any more
         if rest := self._decoder.decode(b"", final=True):
             self._output(rest)
         self.silent.set()
@@ -127,44 +211,89 @@ def own_group() -> dict[str, Any]:
     return {"start_new_session": True}
 
 
-async def _drained(program: _Program) -> bool:
-    """Whether all output has come: nobody holds the pipe any more."""
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(program.silent.wait(), DRAIN_SECONDS)
-    return program.silent.is_set()
+_sweeps: WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[set[bytes], asyncio.Task[None]]] = WeakKeyDictionary()
+"""The next look for strays on each loop: when twenty programs are stopped at once, it is one for all of them."""
 
 
-class Ending(Protocol):
-    """Knows when a program has ended."""
-
-    ended: asyncio.Event
-
-
-async def clean_up(transport: asyncio.SubprocessTransport, program: Ending, mark: str) -> None:
-    """Let nothing of a program outlive this call: neither its group nor, on Linux, what left the group."""
-    await _end_group(transport, program)
-    await asyncio.to_thread(_end_strays, f"{MARK}={mark}".encode())
-    transport.close()
-
-
-def _end_strays(mark: bytes) -> None:
-    """End what left the group (setsid, daemons): it still carries the mark in its environment. Until nothing is found
-    any more, for a stray may have started another meanwhile, and a fence takes some time to come down."""
+async def _end_strays(mark: bytes) -> None:
+    """End what left the group of a program (setsid, daemons): it still carries the mark in its environment."""
     if not sys.platform.startswith("linux"):
         return
+    loop = asyncio.get_running_loop()
+    if loop not in _sweeps:
+        marks: set[bytes] = set()
+        _sweeps[loop] = marks, loop.create_task(_sweep_soon(loop, marks))
+    marks, sweep = _sweeps[loop]
+    marks.add(mark)
+    await asyncio.shield(sweep)
+
+
+async def _sweep_soon(loop: asyncio.AbstractEventLoop, marks: set[bytes]) -> None:
+    await asyncio.sleep(GATHER_SECONDS)
+    del _sweeps[loop]
+    await asyncio.to_thread(_sweep, frozenset(marks))
+
+
+def _sweep(marks: frozenset[bytes]) -> None:
+    """Until nothing is found any more, for a stray may have started another meanwhile, and a fence takes some time to
+    come down."""
     pause = threading.Event()
     for _ in range(STRAY_LOOKS):
-        found = False
-        for name in os.listdir("/proc"):  # noqa: PTH208 - hundreds of names, no paths needed
-            if not name.isdigit():
-                continue
+        found = [pid for pid, environment in _marked() if any(mark in environment for mark in marks)]
+        for pid in found:
             with contextlib.suppress(OSError):
-                if mark in Path("/proc", name, "environ").read_bytes():
-                    os.kill(int(name), signal.SIGKILL)
-                    found = True
+                os.kill(pid, signal.SIGKILL)
         if not found:
             return
         pause.wait(0.01)
+
+
+def end_orphans() -> int:
+    """End what programs of a TrayClaw left that was killed before it could; how many there were. Blocks."""
+    if not sys.platform.startswith("linux"):
+        return 0
+    count = 0
+    for pid, environment in _marked():
+        owner = _OWNER.search(environment)
+        if owner is not None and not _lives(*(int(part) for part in owner.groups())):
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+                count += 1
+    return count
+
+
+_OWNER = re.compile(MARK.encode() + rb"=(\d+)\.(\d+)\.(\d+):")
+
+
+def _marked() -> Iterator[tuple[int, bytes]]:
+    """Every process with a mark, and its environment."""
+    for name in os.listdir("/proc"):  # noqa: PTH208 - hundreds of names, no paths needed
+        if name.isdigit():
+            with contextlib.suppress(OSError):
+                environment = Path("/proc", name, "environ").read_bytes()
+                if MARK.encode() in environment:
+                    yield int(name), environment
+
+
+@functools.cache
+def _myself() -> str:
+    """This process, by a name that no later one has: its number, when it started, and the namespace of the number."""
+    if not sys.platform.startswith("linux"):
+        return "0.0.0"
+    return f"{os.getpid()}.{_started(os.getpid())}.{Path('/proc/self/ns/pid').stat().st_ino}"
+
+
+def _started(pid: int) -> int:
+    """In ticks since the computer did. Raises `OSError`."""
+    return int(Path("/proc", str(pid), "stat").read_text().rpartition(")")[2].split()[19])
+
+
+def _lives(pid: int, started: int, namespace: int) -> bool:
+    """Whether that process is still there. One of another namespace (a container) is none of our business."""
+    try:
+        return namespace != Path("/proc/self/ns/pid").stat().st_ino or _started(pid) == started
+    except OSError:
+        return False
 
 
 async def _end_group(transport: asyncio.SubprocessTransport, program: Ending) -> None:
@@ -181,6 +310,10 @@ async def _end_group(transport: asyncio.SubprocessTransport, program: Ending) ->
         while time.monotonic() < deadline and _signal_group(pid, 0):  # noqa: ASYNC110 - nothing tells
             await asyncio.sleep(0.02)
         _signal_group(pid, signal.SIGKILL)
+    await _ended(program)
+
+
+async def _ended(program: Ending) -> None:
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(program.ended.wait(), GRACE_SECONDS)
 

@@ -21,7 +21,7 @@ def parameters_of(function: Callable[..., Any], documented: Mapping[str, str]) -
             schema["description"] = documented[name]
         if parameter.default is inspect.Parameter.empty:
             required.append(name)
-        elif parameter.default not in (None, "", False):
+        elif parameter.default not in (None, "", False, ()):
             schema["default"] = parameter.default
         properties[name] = schema
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}

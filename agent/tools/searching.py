@@ -15,6 +15,7 @@ from typing import Any
 
 from agent.errors import ToolArgumentsError, ToolError
 from agent.safety.effects import Effect, visible
+from agent.safety.workspace import OWN_FOLDER
 from agent.tools import beneath, textfile
 from agent.tools.globs import Glob, State
 from agent.tools.tool import Outcome, ToolContext, tool
@@ -26,7 +27,7 @@ LARGEST_SEARCHED = 5_000_000
 """Bytes of a file that is searched."""
 LONGEST_LINE = 300
 DEEPEST = 60
-LEFT_OUT = frozenset((".git", ".hg", ".svn", "node_modules", "__pycache__", ".venv", "venv", ".cache"))
+LEFT_OUT = frozenset((".git", ".hg", ".svn", "node_modules", "__pycache__", ".venv", "venv", ".cache", OWN_FOLDER))
 
 
 @dataclass(frozen=True, slots=True)

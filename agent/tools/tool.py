@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent.providers.types import Image, ToolSpec
 from agent.safety.effects import Effect, EffectKind
+from agent.safety.host_gate import HostGate
 from agent.safety.sandbox import Sandbox
 from agent.safety.workspace import Workspace
+
+if TYPE_CHECKING:
+    from agent.tools.sessions import Sessions
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +57,8 @@ class ToolContext:
     `effect` is the description that was decided upon: a tool works on the resolved paths in it and resolves nothing
     again, so that what was checked is what is used. `asker` is whose message the turn works on ("telegram:4242"),
     `here` the chat that it belongs to ("telegram:4242", "local:..."), `sources` the untrusted texts that it has read.
-    `delegate` starts a subagent; None where there
-    may be none.
+    `delegate` starts a subagent; None where there may be none. `sessions` are the programs in the background, `gate`
+    makes the way to a few hosts.
     """
 
     workspace: Workspace
@@ -72,6 +76,9 @@ class ToolContext:
     here: str = ""
     sources: tuple[str, ...] = ()
     delegate: Delegate | None = None
+    scrub: Callable[[str], str] = str
+    sessions: Sessions | None = None
+    gate: Callable[[Sequence[str]], HostGate] = HostGate
 
     @property
     def path(self) -> Path:

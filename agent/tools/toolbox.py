@@ -20,6 +20,7 @@ from agent.providers.types import ToolCall, ToolResult, ToolSpec
 from agent.safety.approvals import TIMEOUT, ApprovalDesk
 from agent.safety.effects import Effect, one_line
 from agent.safety.grants import Rule
+from agent.safety.host_gate import HostGate
 from agent.safety.policy import Decision, PolicyContext, ProposedCall, decide
 from agent.safety.quoting import quote_untrusted
 from agent.safety.rules import session_rule, standing_rule
@@ -29,6 +30,7 @@ from agent.safety.workspace import Workspace
 from agent.tools import enclosures
 from agent.tools.clip import clip
 from agent.tools.environment import child_environment
+from agent.tools.sessions import Sessions
 from agent.tools.tool import Errand, Outcome, Tool, ToolContext
 
 if TYPE_CHECKING:
@@ -99,6 +101,7 @@ class CallScope:
     none). `names` limits the tools (a subagent has fewer). `asker` and `here` are as in `ToolContext`. `delegate` runs
     a subagent for one call of this scope. In the scope of a subagent `parent` is the call that started it and `agent`
     what it is called. `alone` is held while something changes files, so that each effect's changes are its own.
+    `sessions` are the programs in the background, `gate` makes the way of a fenced program to a few hosts.
     """
 
     conversation_id: int
@@ -120,6 +123,8 @@ class CallScope:
     sandbox: Sandbox | None = None
     ledger: EffectLedger | None = None
     names: frozenset[str] | None = None
+    sessions: Sessions = field(default_factory=Sessions)
+    gate: Callable[[Sequence[str]], HostGate] = HostGate
     asker: str = ""
     here: str = ""
     delegate: Callable[[CallScope, str, Errand], Awaitable[Outcome]] | None = None
@@ -148,6 +153,9 @@ class CallScope:
             here=self.here,
             sources=tuple(self.taint.sources),
             delegate=None if self.delegate is None else partial(self.delegate, self, call_id),
+            scrub=self.scrub,
+            sessions=self.sessions,
+            gate=self.gate,
         )
 
 
@@ -475,7 +483,8 @@ async def _settle(task: asyncio.Future[Outcome], tool: Tool) -> Outcome | None:
 
 async def _carries_a_key(effect: Effect, scope: CallScope) -> bool:
     """Whether a key stands in what leaves the computer: plain or written another way, in words or in files."""
-    if effect.kind not in ("fetch", "send", "ask", "use") and not (effect.kind == "execute" and effect.network):
+    reaches = effect.kind == "execute" and (effect.network or bool(effect.hosts))
+    if effect.kind not in ("fetch", "send", "ask", "use") and not reaches:
         return False
     if any(scope.scrub(text) != text for text in (*effect.addresses, effect.action, *effect.argv)):
         return True

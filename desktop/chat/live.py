@@ -17,6 +17,7 @@ from agent.events import (
     QuestionResolved,
     ToolCalled,
     ToolFinished,
+    ToolOutput,
     TurnFinished,
     TurnNotice,
     TurnReasoning,
@@ -24,6 +25,7 @@ from agent.events import (
     TurnText,
 )
 from desktop.bridge import Bridge
+from desktop.chat.tool_card import LIVE_CHARS
 from desktop.chat.turn_box import TurnBox
 
 TurnEvent = (
@@ -31,6 +33,7 @@ TurnEvent = (
     | TurnReasoning
     | TurnNotice
     | ToolCalled
+    | ToolOutput
     | ToolFinished
     | ApprovalAsked
     | ApprovalResolved
@@ -53,6 +56,7 @@ class LiveTurns(QObject):
             bridge.turn_reasoning,
             bridge.turn_notice,
             bridge.tool_called,
+            bridge.tool_output,
             bridge.tool_finished,
             bridge.approval_asked,
             bridge.approval_resolved,
@@ -75,8 +79,11 @@ class LiveTurns(QObject):
 
     def _hear(self, event: TurnEvent) -> None:
         found = self._turns.get(turn_of(event))
-        if found is not None:
-            found.append(event)
+        if found is None:
+            return
+        if isinstance(event, ToolOutput | ToolFinished):
+            event = _only_the_end(found, event)
+        found.append(event)
 
 
 def turn_of(event: TurnEvent) -> int:
@@ -91,7 +98,7 @@ def conversation_of(event: TurnEvent) -> int:
 
 def _subject(
     event: TurnEvent,
-) -> TurnText | TurnReasoning | TurnNotice | ToolCalled | ToolFinished | MessageSent | Approval | Question:
+) -> TurnText | TurnReasoning | TurnNotice | ToolCalled | ToolOutput | ToolFinished | MessageSent | Approval | Question:
     """What knows where an event happened."""
     if isinstance(event, ApprovalAsked | ApprovalResolved):
         return event.approval
@@ -111,6 +118,8 @@ def apply(box: TurnBox, event: TurnEvent) -> None:
             box.notice(event.text)
         case ToolCalled():
             box.tool_called(event.call_id, event.name, event.arguments, event.summary, event.parent)
+        case ToolOutput():
+            box.tool_output(event.call_id, event.text)
         case ToolFinished():
             box.tool_finished(event.call_id, event.ok, event.text, event.seconds)
         case ApprovalAsked():
@@ -123,6 +132,15 @@ def apply(box: TurnBox, event: TurnEvent) -> None:
             box.answered(event.question.id, event.answer, event.by)
         case MessageSent():
             box.show_sent(event.text, event.files)
+
+
+def _only_the_end(found: list[TurnEvent], event: ToolOutput | ToolFinished) -> TurnEvent:
+    """Of what a call prints the end is kept, and nothing once its result is there."""
+    at = next((n for n, one in enumerate(found) if isinstance(one, ToolOutput) and one.call_id == event.call_id), None)
+    before = None if at is None else found.pop(at)
+    if isinstance(event, ToolOutput) and isinstance(before, ToolOutput):
+        return replace(event, text=(before.text + event.text)[-LIVE_CHARS:])
+    return event
 
 
 def _joined(events: list[TurnEvent]) -> list[TurnEvent]:

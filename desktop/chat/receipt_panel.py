@@ -97,6 +97,11 @@ class ReceiptPanel(QFrame):
 
 
 def _command(panel: ReceiptPanel, run: CommandRun) -> str:
-    ended = panel.tr("ended by force") if run.exit_code is None else panel.tr("exit code {n}").format(n=run.exit_code)
+    if run.background:
+        ended = panel.tr("goes on in the background")
+    elif run.exit_code is None:
+        ended = panel.tr("ended by force")
+    else:
+        ended = panel.tr("exit code {n}").format(n=run.exit_code)
     fence = panel.tr("behind {name}").format(name=run.sandbox) if run.sandbox else panel.tr("without a fence")
     return f"{run.command}: {ended}, {fence}"

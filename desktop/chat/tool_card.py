@@ -17,6 +17,8 @@ from desktop.widgets import TextLabel, identify
 MOST_LINES = 14
 MOST_CHARS = 30_000
 INDENT = 20  # px of the calls of a subagent
+LIVE_CHARS = 8_000
+"""Of the output of a running call: its end."""
 
 
 class ToolCard(QFrame):
@@ -30,6 +32,8 @@ class ToolCard(QFrame):
         self.call_id = call_id
         self._name, self._arguments = name, arguments
         self._text: str | None = None
+        self._printed = ""
+        self._live: CodeText | None = None
         self.ok: bool | None = None
         identify(self, "toolCard", self.tr("Tool call: {summary}").format(summary=summary or name))
         self.setProperty("card", "plain")
@@ -83,6 +87,24 @@ class ToolCard(QFrame):
         if self._inner is not None:
             self._inner.setVisible(self.ok is None or self.line.is_open)
 
+    def add_output(self, text: str) -> None:
+        """It printed something; shown while the card is open, the end of it is kept."""
+        if self.ok is not None or self._text is not None:
+            return
+        first = not self._printed
+        self._printed = (self._printed + text)[-LIVE_CHARS:]
+        if self._details is None or not self.line.is_open:
+            return
+        if first or self._live is None:
+            self._fill()
+            return
+        bar = self._live.verticalScrollBar()
+        follows = bar.value() >= bar.maximum()  # else the person reads what is further up
+        self._live.append_code(text)
+        self._live.keep_end(LIVE_CHARS)
+        if follows:
+            bar.setValue(bar.maximum())
+
     def restyle(self) -> None:
         """Another palette or text size."""
         for code in self.findChildren(CodeText):
@@ -108,7 +130,13 @@ class ToolCard(QFrame):
             column.addWidget(TextLabel(self.tr("{tool} was called with").format(tool=self._name), "faint"))
             column.addWidget(_framed(_arguments(self._arguments), self.tr("Arguments")))
             column.addSpacing(4)
-        if self._text is None:
+        self._live = None
+        if self._text is None and self.ok is None and self._printed:
+            column.addWidget(TextLabel(self.tr("Output so far"), "faint"))
+            frame = _framed(self._printed, self.tr("Output so far"))
+            column.addWidget(frame)
+            self._live = frame.findChild(CodeText)
+        elif self._text is None:
             words = self.tr("Nothing came back yet.") if self.ok is None else self.tr("Nothing came back.")
             column.addWidget(TextLabel(words, "faint"))
         else:
@@ -116,6 +144,8 @@ class ToolCard(QFrame):
             column.addWidget(_framed(self._text or self.tr("(empty)"), self.tr("Result")))
         self._column.addWidget(self._details)
         self._details.setVisible(self.line.is_open)
+        if self._live is not None:
+            self._live.verticalScrollBar().setValue(self._live.verticalScrollBar().maximum())
 
 
 def _framed(text: str, name: str) -> QFrame:

@@ -17,6 +17,7 @@ from agent.events import (
     MessageReceived,
     MessageSent,
     QuestionAsked,
+    ToolOutput,
     TurnFinished,
     TurnJoined,
     TurnStarted,
@@ -77,6 +78,7 @@ class Transcript(QObject):
             bridge.turn_reasoning,
             bridge.turn_notice,
             bridge.tool_called,
+            bridge.tool_output,
             bridge.tool_finished,
             bridge.approval_asked,
             bridge.approval_resolved,
@@ -281,7 +283,8 @@ class Transcript(QObject):
         box = self._find(turn_id=turn_of(event))
         if box is not None:
             self._apply(box, event)
-            self.timeline.tell_new()
+            if not isinstance(event, ToolOutput):  # it goes into a card that may be closed
+                self.timeline.tell_new()
         elif isinstance(event, MessageSent) and not event.call_id:
             tasks.run(self._show_sent(event.turn_id, self._shown), "message of another conversation")
 

@@ -183,6 +183,11 @@ class TurnBox(QWidget):
         self._say(self.tr("Working…"))
         return card
 
+    def tool_output(self, call_id: str, text: str) -> None:
+        """A running tool printed something."""
+        if call_id in self._tools:
+            self._tools[call_id].add_output(text)
+
     def tool_finished(self, call_id: str, ok: bool, text: str, seconds: float) -> None:
         """A tool call ended."""
         if call_id in self._tools:

@@ -14,7 +14,9 @@ import pytest
 from agent.events import TurnFinished
 from agent.paths import Paths
 from agent.service import AgentService
+from agent.tools import processes
 from tests.agent.conftest import Heard, until
+from tests.agent.test_tools_shell import alive
 from tests.peers.model_server import ModelServer
 from tests.peers.replies import Call, Ending, Reply
 
@@ -113,3 +115,43 @@ async def test_a_second_resident_is_refused_while_the_first_runs(model: ModelSer
 
 async def _done(service: AgentService, count: int) -> bool:
     return await statuses(service) == ["answered"] * count
+
+
+LEAVES = """
+import asyncio, os
+from pathlib import Path
+from agent.tools.processes import start
+
+async def main():
+    argv = ("bash", "-c", "echo $$; exec sleep 300")
+    await start(argv, cwd=Path("."), environment=os.environ, output=lambda text: print(text, end="", flush=True))
+    await asyncio.sleep(300)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="strays are found in /proc")
+async def test_what_a_killed_one_left_running_is_ended_at_the_next_start(paths: Paths) -> None:
+    owners = [
+        await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", LEAVES), env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=asyncio.subprocess.PIPE
+        )
+        for _ in range(2)
+    ]
+    left = [int(await asyncio.wait_for(owner.stdout.readline(), 20)) for owner in owners if owner.stdout is not None]
+    try:
+        owners[0].kill()
+        await owners[0].wait()
+        assert alive(left[0]) and alive(left[1])
+        service = await AgentService.start(paths, resident=True)
+        try:
+            await until(lambda: not alive(left[0]))
+            assert alive(left[1]), "its TrayClaw runs"
+        finally:
+            await service.stop()
+    finally:
+        owners[1].kill()
+        await owners[1].wait()
+        processes.end_orphans()
+        await until(lambda: not alive(left[1]))

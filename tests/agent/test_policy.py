@@ -87,6 +87,7 @@ MORE = [
     (FENCED, CLEAN, "ask", "allow", "allow", "ask", "deny", "allow"),
     (FENCED, TAINTED, "ask", "ask", "ask", "ask", "deny", "ask"),
     (replace(FENCED, network=True), CLEAN, "ask", "ask", "ask", "ask", "deny", "ask"),
+    (replace(FENCED, hosts=("pypi.org",)), CLEAN, "ask", "ask", "ask", "ask", "deny", "ask"),
     (replace(FENCED, places=(OUTSIDE,)), CLEAN, "ask", "ask", "ask", "ask", "deny", "ask"),
     (replace(FENCED, places=(OPEN,)), CLEAN, "ask", "allow", "allow", "ask", "deny", "allow"),
     (replace(FENCED, places=(READABLE,)), CLEAN, "ask", "ask", "ask", "ask", "deny", "ask"),
@@ -183,6 +184,12 @@ def test_a_permission_is_good_for_exactly_its_action():
     for other in ("git status -s", "git stash", "git  status; rm x"):
         assert allowed(replace(FENCED, argv=("bash", "-c", other)), status) == "ask", other
     assert allowed(replace(FENCED, network=True), status) == "ask"
+    assert allowed(replace(FENCED, hosts=("pypi.org",)), status) == "ask"
+    by_host = standing_rule(replace(FENCED, hosts=("pypi.org",)))
+    assert allowed(replace(FENCED, hosts=("pypi.org",)), by_host) == "allow" and "pypi.org" in by_host.words
+    for hosts in (("pypi.org", "evil.org"), ("evil.org",)):
+        assert allowed(replace(FENCED, hosts=hosts), by_host) == "ask"
+    assert allowed(replace(FENCED, network=True), by_host) == "ask"
     assert allowed(replace(FENCED, places=(OPEN,)), status) == "ask"
     assert allowed(FENCED, status, role="member") == "deny"
     assert allowed(MAIL, standing_rule(MAIL)) == "allow"

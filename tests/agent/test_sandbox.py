@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import shutil
 import socket
@@ -14,13 +15,15 @@ from pathlib import Path
 
 import pytest
 
+from agent.errors import SandboxError
 from agent.safety.sandbox import Fence, Sandbox
 from agent.safety.sandbox.choose import Fences, candidates, prove, works
-from agent.safety.sandbox.landlock import filter_program
 from agent.safety.sandbox.seatbelt import profile
+from agent.safety.sandbox.seccomp import filter_program
 from agent.safety.workspace import Workspace
 from agent.tools import processes
 from tests.agent.test_tools_shell import running
+from tests.agent.tool_desk import ToolDesk
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="fences of Linux")
 
@@ -170,6 +173,97 @@ def test_with_network_a_program_reaches_a_server(fence: Sandbox, workspace: Work
         inside(fence, workspace, f"exec 3<>/dev/tcp/127.0.0.1/{port}", network=True)
         door.settimeout(2)
         door.accept()[0].close()
+
+
+@linux
+@pytest.mark.parametrize("kind", ["unix", "abstract"])
+def test_the_network_does_not_open_the_display_or_the_bus(
+    fence: Sandbox, workspace: Workspace, home: Path, kind: str
+) -> None:
+    """X11 and old session buses listen on abstract sockets, which belong to the network and not to the files."""
+    with socket.socket(socket.AF_UNIX) as door:
+        door.bind("\0trayclaw-test-display" if kind == "abstract" else str(workspace.root / "door"))
+        door.listen()
+        door.settimeout(0.3)
+        code = f"import socket; s = socket.socket(socket.AF_UNIX); s.connect({door.getsockname()!r})"
+        (workspace.root / "knock.py").write_text(f"{code}; print('THR' + 'OUGH')")
+        _, output = inside(fence, workspace, "/usr/bin/python3 knock.py", network=True)
+        assert "THROUGH" not in output and "Error" in output
+        with pytest.raises(TimeoutError):
+            door.accept()
+
+
+@linux
+def test_memory_is_limited(fence: Sandbox, workspace: Workspace) -> None:
+    code = "x = bytearray(600_000_000); print('GOT' + ' IT')"
+    small = dataclasses.replace(workspace.fence(), memory=300_000_000)
+    launch = fence.launch(
+        ("/usr/bin/python3", "-c", code), cwd=workspace.root, environment={"PATH": os.defpath}, fence=small
+    )
+    try:
+        done = subprocess.run(
+            launch.argv, env=dict(launch.environment), capture_output=True, text=True, timeout=20, **launch.options
+        )
+    finally:
+        for handle in launch.close:
+            os.close(handle)
+    assert "MemoryError" in done.stderr and "GOT IT" not in done.stdout
+
+
+@linux
+def test_the_number_of_processes_is_limited(fence: Sandbox, workspace: Workspace) -> None:
+    _, output = inside(fence, workspace, "ulimit -u; ulimit -c")
+    assert output.split() == ["256", "0"]
+
+
+# --- a workspace that is the home, or an opened folder that holds more than documents ---------------------------------
+@pytest.fixture
+def whole_home(home: Path) -> Workspace:
+    (home / ".config/autostart").mkdir()
+    (home / ".netrc").write_text("PLANTED")
+    (home / "dotfiles").mkdir()
+    (home / "dotfiles/profile").write_text("# mine")
+    (home / ".profile").symlink_to(home / "dotfiles/profile")
+    return Workspace(home, (home / ".config/trayclaw",), home=home)
+
+
+@linux
+@pytest.mark.parametrize("opened", ["workspace", "read", "write"])
+def test_keys_in_an_opened_home_stay_hidden(fence: Sandbox, home: Path, whole_home: Workspace, opened: str) -> None:
+    if opened != "workspace":
+        folders = ((home, opened == "write"),)
+        whole_home = Workspace(home / "TrayClaw", (home / ".config/trayclaw",), home=home, folders=folders)
+    command = f"cat {home}/.ssh/id_rsa {home}/.netrc {home}/.config/trayclaw/trayclaw.db; grep -r PLANTED {home}; true"
+    if fence.name == "landlock":
+        with pytest.raises(SandboxError, match="Landlock cannot hide it"):
+            inside(fence, whole_home, command)
+        return
+    _, output = inside(fence, whole_home, command)
+    assert "PLANTED" not in output
+
+
+@linux
+async def test_sign_in_files_in_an_opened_home_are_not_changed(
+    home: Path, whole_home: Workspace, tmp_path: Path
+) -> None:
+    found = next((one for one in candidates(home) if one.name == "bubblewrap" and works(one)), None)
+    if found is None:
+        pytest.skip("this system cannot put up bubblewrap")
+    desk = ToolDesk(tmp_path, sandbox=found)
+    desk.scope = dataclasses.replace(desk.scope, workspace=whole_home)
+    command = (
+        "echo evil >> .bashrc; rm -f .profile; echo evil > .profile; echo evil >> dotfiles/profile;"
+        " echo evil > .bash_profile; mkdir -p .config/autostart .config/systemd/user .local/bin;"
+        " echo evil > .config/autostart/x.desktop; echo evil > .config/systemd/user/x.service;"
+        " echo evil > .local/bin/ls; echo fine > note.txt"
+    )
+    result = await desk.call("run_command", command=command)
+    assert (home / "note.txt").read_text() == "fine\n", result.text
+    assert (home / ".bashrc").read_text() == "# mine" and (home / "dotfiles/profile").read_text() == "# mine"
+    assert (home / ".profile").readlink() == home / "dotfiles/profile"
+    evil = [path for path in home.rglob("*") if path.is_file() and "evil" in path.read_text()]
+    assert evil == []
+    assert ".bash_profile" in result.text and "put back" in result.text
 
 
 @linux

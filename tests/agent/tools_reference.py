@@ -11,6 +11,7 @@ from agent.core.questions import QuestionDesk
 from agent.errors import ToolError
 from agent.providers.types import ToolSpec
 from agent.safety import policy, web_client
+from agent.safety.sandbox import Fence
 from agent.safety.web_client import WebClient
 from agent.safety.workspace import Workspace
 from agent.settings import NetworkSettings, Settings
@@ -22,6 +23,7 @@ from agent.tools import (
     enclosures,
     files,
     finding,
+    full_output,
     mcp_http,
     mcp_listing,
     mcp_program,
@@ -30,6 +32,8 @@ from agent.tools import (
     reading,
     searching,
     send_message,
+    sessions,
+    shell,
     textfile,
     web_search,
 )
@@ -42,6 +46,7 @@ from agent.tools.tool import Outcome, ToolContext
 from agent.tools.toolbox import Toolbox
 from agent.tools.web import web_tools
 
+_GIB, _PROCESSES = Fence(()).memory >> 30, Fence(()).processes
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "tools.md"
 
 
@@ -99,8 +104,8 @@ def toolbox() -> Toolbox:
 
 
 def _tools() -> Iterator[str]:
-    for spec in toolbox().specs():
-        yield from _one(spec)
+    for tool in toolbox().tools():
+        yield from _one(tool.spec, deferred=tool.deferred)
     yield from ("## Limits", "", "| What | At most |", "| --- | --- |")
     for what, most in (
         ("A text file read or edited as a whole", f"{textfile.LARGEST:,} bytes (larger ones are read in parts)"),
@@ -111,6 +116,18 @@ def _tools() -> Iterator[str]:
             f"{documents.LARGEST:,} bytes, {documents.SECONDS:.0f} seconds, {documents.MEMORY:,} bytes used",
         ),
         ("Text taken out of a document", f"{documents.LARGEST_TEXT:,} characters"),
+        ("A command", f"{shell.LONGEST_SECONDS:.0f} seconds, {_GIB} GiB of data a process, {_PROCESSES} processes"),
+        ("Hosts that a command names", f"{shell.MOST_HOSTS}"),
+        (
+            "A command in the background",
+            f"{sessions.MOST_HERE} a conversation, {sessions.MOST} in all, {sessions.LIFE_SECONDS:.0f} seconds",
+        ),
+        ("Text written to one at once", f"{shell.MOST_WRITTEN:,} characters"),
+        (
+            "Long outputs that are kept in `.trayclaw/output`",
+            f"{full_output.MOST_CHARS:,} characters, {full_output.MOST_FILES} files, {full_output.MOST_BYTES:,} bytes,"
+            f" {full_output.DAYS} days",
+        ),
         ("Entries of `list_dir`", f"{files.MOST_ENTRIES}"),
         ("Files of `find_files`", f"{searching.MOST_FOUND}"),
         ("Matches of `search_text`", f"{searching.MOST_MATCHES}"),
@@ -148,8 +165,10 @@ def _tools() -> Iterator[str]:
     yield from ("", "## What asks", "", *inspect.cleandoc(policy.decide.__doc__ or "").splitlines(), "")
 
 
-def _one(spec: ToolSpec) -> Iterator[str]:
+def _one(spec: ToolSpec, *, deferred: bool) -> Iterator[str]:
     yield from (f"## `{spec.name}`", "", spec.description, "")
+    if deferred:
+        yield from ("Not in the prompt: it is offered where it is of use.", "")
     required = spec.parameters.get("required", [])
     for name, schema in spec.parameters.get("properties", {}).items():
         kind = schema.get("type", "any")

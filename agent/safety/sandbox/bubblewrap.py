@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from agent.safety.sandbox import Fence, Launch
+from agent.safety.sandbox import Fence, Launch, doorway, seccomp
 
 _OWN_HOMES = (".local/bin", ".local/lib", ".local/share/uv", ".local/share/pipx", ".local/pipx", ".gitconfig")
 """What of the home programs need: tools that a person installed for themselves."""
@@ -21,6 +23,8 @@ class Bubblewrap:
     """
 
     name = "bubblewrap"
+    closes_network = True
+    by_host = True
 
     def __init__(self, program: str, home: Path | None = None) -> None:
         self._program = program
@@ -46,13 +50,31 @@ class Bubblewrap:
         for path in fence.writable:
             options += ["--bind", str(path), str(path)]
         for path in fence.hidden:  # those that lie inside of what is writable or readable
-            if any(folder in path.parents for folder in (*fence.writable, *fence.readable)) and path.is_dir():
-                options += ["--tmpfs", str(path)]
+            if any(folder in path.parents for folder in (*fence.writable, *fence.readable)):
+                if path.is_dir():
+                    options += ["--tmpfs", str(path)]
+                elif path.exists():
+                    options += ["--ro-bind", "/dev/null", str(path)]
         for path in fence.protected:
+            if os.path.realpath(path) != str(path):
+                continue  # nothing is mounted on a link; whoever starts the program looks after it
             options += ["--ro-bind-try", str(path), str(path)]
-        options += ["--chdir", str(cwd), "--"]
         inside = {**environment, "TMPDIR": "/tmp"}  # noqa: S108 - as above
-        return Launch((self._program, *options, *limited(argv, fence)), inside)
+        more: dict[str, Any] = {}
+        if fence.gated and not fence.network:
+            door, telling, waiting = doorway.pipes()
+            options += ["--info-fd", str(telling), "--block-fd", str(waiting)]
+            more = {"options": {"pass_fds": (telling, waiting)}, "close": (telling, waiting), "door": door}
+            inside |= doorway.proxy_environment()
+        if fence.network and platform.machine() in seccomp.ARCHITECTURES:
+            # Abstract sockets (the display, old session buses) belong to the network that is shared then.
+            rules = os.memfd_create("rules")
+            os.write(rules, seccomp.filter_program(network=True, sockets_only=True))
+            os.lseek(rules, 0, os.SEEK_SET)
+            options += ["--seccomp", str(rules)]
+            more = {"options": {"pass_fds": (rules,)}, "close": (rules,)}
+        options += ["--chdir", str(cwd), "--"]
+        return Launch((self._program, *options, *limited(argv, fence)), inside, **more)
 
 
 def limited(argv: Sequence[str], fence: Fence) -> tuple[str, ...]:

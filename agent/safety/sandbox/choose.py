@@ -49,6 +49,10 @@ def candidates(home: Path | None = None) -> tuple[Sandbox, ...]:
         if Landlock.version():
             fences.append(Landlock(home))
         return tuple(fences)
+    if sys.platform == "win32":
+        from agent.safety.sandbox.windows_job import WindowsJob
+
+        return (WindowsJob(),)
     return ()
 
 
@@ -62,14 +66,20 @@ def works(sandbox: Sandbox) -> bool:
         inside, outside = Path(outer, "in"), Path(outer, "out")
         inside.mkdir()
         script = 'echo x > "$1/a"; ( echo x > "$2" ) 2>/dev/null; test -f "$1/a"'
-        status = run_inside(sandbox, ("/bin/sh", "-c", script, "sh", str(inside), str(outside)), Fence((inside,)))
+        argv: tuple[str, ...] = ("/bin/sh", "-c", script, "sh", str(inside), str(outside))
+        if sys.platform == "win32":
+            argv = _cmd("echo x> ..\\out & echo x> a")
+        status = run_inside(sandbox, argv, Fence((inside,)))
         return status == 0 and (inside / "a").exists() and not outside.exists()
 
 
 def run_inside(sandbox: Sandbox, argv: tuple[str, ...], fence: Fence) -> int | None:
     """Run a short program behind a fence and tell its exit code; None when it could not be started. Blocks."""
     try:
-        launch = sandbox.launch(argv, cwd=fence.writable[0], environment={"PATH": os.defpath}, fence=fence)
+        environment = {"PATH": os.defpath}
+        if sys.platform == "win32":  # nothing starts there without these
+            environment = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "PATHEXT") if name in os.environ}
+        launch = sandbox.launch(argv, cwd=fence.writable[0], environment=environment, fence=fence)
     except (OSError, SandboxError):
         return None
     try:
@@ -98,6 +108,14 @@ def prove(sandbox: Sandbox, fence: Fence, home: Path) -> tuple[tuple[str, bool],
         return run_inside(sandbox, ("/bin/sh", "-c", script, "sh", *arguments), fence) == 0
 
     root = fence.writable[0]
+    if sys.platform == "win32":
+        return (
+            (
+                "A program can write in the workspace",
+                run_inside(sandbox, _cmd("echo x> .probe & del .probe"), fence) == 0,
+            ),
+            ("It cannot write in the rest of your home", not _wrote(sandbox, fence, home / ".trayclaw-probe")),
+        )
     probe = home / ".trayclaw-probe"
     checks = [
         ("A program can write in the workspace", tried('f="$1/.trayclaw-probe"; echo x > "$f" && rm "$f"', str(root))),
@@ -109,6 +127,8 @@ def prove(sandbox: Sandbox, fence: Fence, home: Path) -> tuple[tuple[str, bool],
         ),
     ]
     for hidden in fence.hidden[:3]:
+        if hidden.name.startswith("."):
+            continue  # a key store of the person: nothing of ours is put there
         secret = hidden / ".trayclaw-probe"
         try:
             secret.write_text("x", encoding="utf-8")
@@ -117,10 +137,22 @@ def prove(sandbox: Sandbox, fence: Fence, home: Path) -> tuple[tuple[str, bool],
             continue  # no such folder, or not ours to write in
         finally:
             secret.unlink(missing_ok=True)
-    if not fence.network:
+    if not fence.network and sandbox.closes_network:
         checks.append(("It has no network", _no_network(sandbox, fence)))
     probe.unlink(missing_ok=True)
     return tuple(checks)
+
+
+def _cmd(line: str) -> tuple[str, ...]:
+    return ("cmd.exe", "/d", "/c", line)
+
+
+def _wrote(sandbox: Sandbox, fence: Fence, path: Path) -> bool:
+    """Whether a program behind the fence of Windows could make this file."""
+    run_inside(sandbox, _cmd(f"echo x> {path}"), fence)
+    found = path.exists()
+    path.unlink(missing_ok=True)
+    return found
 
 
 def _no_network(sandbox: Sandbox, fence: Fence) -> bool:

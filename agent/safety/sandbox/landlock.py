@@ -17,6 +17,7 @@ from pathlib import Path
 from agent.errors import SandboxError
 from agent.safety.sandbox import Fence, Launch
 from agent.safety.sandbox.bubblewrap import limited, tool_folders
+from agent.safety.sandbox.seccomp import ARCHITECTURES, filter_program
 
 _CREATE, _ADD, _RESTRICT = 444, 445, 446  # the same numbers on every architecture
 _BENEATH = 1
@@ -33,17 +34,18 @@ _SCOPES = 0b11
 """Version 6: no signals to, and no abstract sockets of, processes outside of the fence."""
 
 _NO_NEW_PRIVS, _SECCOMP, _FILTER = 38, 22, 2
-_AF_UNIX = 1
 
 
 class Landlock:
     """Files by Landlock; sockets, tracing and keys by a seccomp filter.
 
     It cannot make a part of a writable folder read-only, nor end what left the process group: the caller looks after
-    both.
+    both. Nor can it open the network for one host: it knows ports, and any host may listen on that of the gate.
     """
 
     name = "landlock"
+    closes_network = True
+    by_host = False
 
     def __init__(self, home: Path | None = None) -> None:
         self._home = Path(os.path.realpath(home or Path.home()))
@@ -51,7 +53,7 @@ class Landlock:
     @staticmethod
     def version() -> int:
         """The version of the interface that the kernel offers; 0 for none."""
-        if not sys.platform.startswith("linux") or platform.machine() not in _ARCHITECTURES:
+        if not sys.platform.startswith("linux") or platform.machine() not in ARCHITECTURES:
             return 0
         libc = ctypes.CDLL(None, use_errno=True)
         found: int = libc.syscall(_CREATE, None, ctypes.c_size_t(0), ctypes.c_uint32(1))
@@ -59,6 +61,12 @@ class Landlock:
 
     def launch(self, argv: Sequence[str], *, cwd: Path, environment: Mapping[str, str], fence: Fence) -> Launch:
         """The command that runs `argv` behind the fence. Raises `SandboxError`."""
+        secret = next((path for path in fence.hidden if _within(path, (*fence.writable, *fence.readable))), None)
+        if secret is not None:
+            raise SandboxError(
+                f"{secret} lies in a folder that commands may reach, and Landlock cannot hide it. Choose another"
+                " workspace, or install bubblewrap."
+            )
         version = self.version()
         if version < 1:
             raise SandboxError("This system's kernel offers no Landlock.")
@@ -83,6 +91,10 @@ class Landlock:
         temporary.mkdir(exist_ok=True, mode=0o700)
         restrict = _restrictor(rules, network=fence.network)
         return Launch(limited(argv, fence), inside, {"preexec_fn": restrict, "pass_fds": ()}, (rules,))
+
+
+def _within(path: Path, folders: Iterable[Path]) -> bool:
+    return any(path == folder or folder in path.parents for folder in folders)
 
 
 def _create(handled: int, version: int) -> int:
@@ -153,32 +165,3 @@ def _restrictor(rules: int, *, network: bool) -> Callable[[], None]:
             os._exit(126)
 
     return restrict
-
-
-# --- seccomp ---------------------------------------------------------------------------------------------------------
-_LOAD, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x15, 0x35, 0x06
-_ALLOW, _REFUSE, _KILL = 0x7FFF0000, 0x00050000 | 1, 0x80000000  # the second one: errno EPERM
-_ARCHITECTURES: Mapping[str, tuple[int, int, tuple[int, ...]]] = {
-    # audit architecture, the number of socket(2), and of: ptrace, process_vm_readv, process_vm_writev, keyctl, add_key,
-    # request_key, bpf, perf_event_open, userfaultfd, unshare, setns, mount, pidfd_getfd
-    "x86_64": (0xC000003E, 41, (101, 310, 311, 250, 248, 249, 321, 298, 323, 272, 308, 165, 438)),
-    "aarch64": (0xC00000B7, 198, (117, 270, 271, 219, 217, 218, 280, 241, 282, 97, 268, 40, 438)),
-}
-_IO_URING = (425, 426, 427)
-"""It opens and connects sockets past the filter; the same numbers on every architecture."""
-
-
-def filter_program(*, network: bool, machine: str = "") -> bytes:
-    """Classic BPF: refuse what reaches out of the fence, allow the rest, end programs of another architecture."""
-    architecture, socket, refused = _ARCHITECTURES[machine or platform.machine()]
-    lines = [(_LOAD, 0, 0, 4), (_EQUAL, 1, 0, architecture), (_RETURN, 0, 0, _KILL), (_LOAD, 0, 0, 0)]
-    if architecture == 0xC000003E:  # the x32 calls have numbers of their own
-        lines += [(_AT_LEAST, 0, 1, 0x40000000), (_RETURN, 0, 0, _REFUSE)]
-    for number in (*refused, *_IO_URING):
-        lines += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, _REFUSE)]
-    if network:  # still not to local sockets: behind them wait the session bus and the keyring
-        lines += [(_EQUAL, 0, 3, socket), (_LOAD, 0, 0, 16), (_EQUAL, 0, 1, _AF_UNIX), (_RETURN, 0, 0, _REFUSE)]
-    else:
-        lines += [(_EQUAL, 0, 1, socket), (_RETURN, 0, 0, _REFUSE)]
-    lines.append((_RETURN, 0, 0, _ALLOW))
-    return b"".join(struct.pack("=HBBI", *line) for line in lines)

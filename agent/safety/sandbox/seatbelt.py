@@ -15,6 +15,8 @@ class Seatbelt:
     """Everything is denied but reading the system and working in the writable folders."""
 
     name = "seatbelt"
+    closes_network = True
+    by_host = False
 
     def __init__(self, home: Path | None = None) -> None:
         self._home = Path(os.path.realpath(home or Path.home()))

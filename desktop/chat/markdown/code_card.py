@@ -56,6 +56,14 @@ class CodeText(QPlainTextEdit):
         cursor.movePosition(QTextCursor.MoveOperation.End)
         cursor.insertText(code)
 
+    def keep_end(self, characters: int) -> None:
+        """Take away the beginning of what is longer."""
+        surplus = self.document().characterCount() - 1 - characters
+        if surplus > 0:
+            cursor = QTextCursor(self.document())
+            cursor.setPosition(surplus, QTextCursor.MoveMode.KeepAnchor)
+            cursor.removeSelectedText()
+
     def sizeHint(self) -> QSize:
         lines = self._wrapped_lines() if self._wrap else int(self.document().size().height())  # counts lines, not px
         if self._most_lines:
