@@ -8,7 +8,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -21,6 +21,7 @@ from agent.safety.effects import Effect, one_line
 from agent.safety.grants import Rule
 from agent.safety.policy import Decision, PolicyContext, ProposedCall, decide
 from agent.safety.quoting import quote_untrusted
+from agent.safety.redact import mask_shapes, readings
 from agent.safety.rules import session_rule, standing_rule
 from agent.safety.sandbox import Sandbox
 from agent.safety.taint import Taint
@@ -251,7 +252,7 @@ class Toolbox:
         proposed = ProposedCall(prepared.tool.name, prepared.arguments, effect)
         rules = await scope.grants.valid(scope.conversation_id) if scope.grants else ()
         decision = decide(proposed, _policy_context(effect, scope, rules))
-        if _carries_a_key(effect, scope):
+        if await asyncio.to_thread(_carries_a_key, prepared, scope):
             decision = Decision("deny", "it would carry a key of yours out")
         verdict: str = decision.outcome
         refusal, by = f"Denied by the safety policy: {decision.reason}.", "policy"
@@ -286,7 +287,7 @@ class Toolbox:
             context.call_id,
             prepared.tool.name,
             effect.kind,
-            scope.scrub(effect.summary),
+            mask_shapes(scope.scrub(effect.summary)),
             _scrubbed(detail, scope.scrub),
         )
         if verdict != "allow":
@@ -405,11 +406,26 @@ async def _settle(task: asyncio.Future[Outcome], tool: Tool) -> Outcome | None:
     return None
 
 
-def _carries_a_key(effect: Effect, scope: CallScope) -> bool:
-    """Whether a key stands in what leaves the computer: plain, or written another way."""
+def _carries_a_key(prepared: Prepared, scope: CallScope) -> bool:
+    """Whether a key stands in what leaves the computer: plain, or written another way. Blocks for long texts."""
+    effect = prepared.effect
     if effect.kind not in ("fetch", "send", "use") and not (effect.kind == "execute" and effect.network):
         return False
-    return any(scope.scrub(text) != text for text in (*effect.addresses, effect.action, *effect.argv))
+    given = json.dumps(dict(prepared.arguments), ensure_ascii=False)
+    texts = (given, *_texts(prepared.arguments), *effect.addresses, effect.action, *effect.argv)
+    return any(scope.scrub(reading) != reading for text in dict.fromkeys(texts) for reading in readings(text))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All strings in the arguments of a call."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from (str(key), *_texts(inner))
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from _texts(inner)
 
 
 def _policy_context(effect: Effect, scope: CallScope, rules: tuple[Rule, ...]) -> PolicyContext:
@@ -450,14 +466,17 @@ def _words(error: BaseException) -> str:
 
 
 def _scrubbed(detail: Mapping[str, Any], scrub: Callable[[str], str]) -> dict[str, Any]:
-    """Receipts are stored: no secret may be in them."""
+    """Receipts are stored: no secret may be in them. Undo needs the paths: only known secrets are taken out there."""
 
-    def clean(value: Any) -> Any:
+    def clean(value: Any, *, path: bool = False) -> Any:
         if isinstance(value, str):
-            return scrub(value)
+            return scrub(value) if path else mask_shapes(scrub(value))
         if isinstance(value, Mapping):
-            return {key: clean(entry) for key, entry in value.items()}
-        return [clean(entry) for entry in value] if isinstance(value, (list, tuple)) else value
+            return {key: clean(entry, path=path or key in _PATHS) for key, entry in value.items()}
+        return [clean(entry, path=path) for entry in value] if isinstance(value, (list, tuple)) else value
 
     cleaned: dict[str, Any] = clean(detail)
     return cleaned
+
+
+_PATHS = ("paths", "path", "before", "changes", "action_hash")

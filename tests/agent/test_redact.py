@@ -5,16 +5,19 @@ from __future__ import annotations
 import base64
 import codecs
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.safety.redact import HIDDEN, Redactor
+from agent.safety.effects import Effect
+from agent.safety.redact import HIDDEN, Redactor, mask_shapes, readings
 from agent.safety.web_client import WebClient
 from agent.settings import NetworkSettings, Settings
 from agent.tools.builtin import built_in_toolbox
+from agent.tools.tool import ToolContext, tool
 from agent.tools.web import web_tools
 from tests.agent.tool_desk import ToolDesk
 
@@ -80,3 +83,101 @@ async def test_a_request_with_a_key_in_it_is_refused(tmp_path: Path, redactor: R
         result = await desk.call(name, **arguments)
         assert not result.ok and "carry a key of yours" in result.text, name
     assert desk.questions == [] and "planted-key" not in repr(desk.effects)
+
+
+PARTS = [SECRET[at : at + 6] for at in range(0, len(SECRET), 6)]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        SECRET.lower(),
+        SECRET.upper(),
+        "\n".join(PARTS),
+        "' + '".join(PARTS),
+        ".".join(SECRET),
+        "".join(f"%{byte:02x}" for byte in SECRET.encode()),
+        quote(quote(SECRET, safe=""), safe=""),
+        base64.b64encode(base64.b64encode(SECRET.encode())).decode(),
+        base64.b64encode(SECRET.encode().hex().encode()).decode(),
+        base64.b64encode(SECRET[::-1].encode()).decode().rstrip("="),
+        quote(base64.b64encode(b"{'k': '" + SECRET.encode() + b"'}").decode(), safe=""),
+        base64.encodebytes(b"-" * 60 + SECRET.encode() + b"-" * 60).decode(),
+        " ".join(f"{byte:02x}" for byte in SECRET.encode()),
+    ],
+)
+def test_a_key_is_found_in_what_leaves_under_several_layers(redactor: Redactor, written: str) -> None:
+    text = f"before {written} after"
+    assert any(redactor.scrub_known(one) != one for one in readings(text))
+    assert all(redactor.scrub_known(one) == one for one in readings("An ordinary text, 0123 and é. " * 50))
+
+
+def test_what_a_person_decides_about_shows_that_a_key_is_in_it_and_not_which() -> None:
+    shown = mask_shapes("curl -H 'Authorization: Bearer abcdefghijklmnop' -d sk-proj-0123456789abcdef01 x.example")
+    assert shown == "curl -H 'Authorization: Bearer abcdef[hidden]' -d sk-pro[hidden] x.example"
+    assert mask_shapes("cat Bearer /home/me/.ssh/id_rsa") == "cat Bearer /home/me/.ssh/id_rsa", "a path is shown"
+
+
+class _Sent:
+    """An outside tool, for what its arguments carry."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def tool(self) -> Any:
+        @tool("use", lambda context, **_: Effect("use", "Use it", action="use it"))
+        def use(context: ToolContext, text: str, more: list[str] | None = None) -> str:
+            """Use it."""
+            self.seen.append(text)
+            return "used"
+
+        return use
+
+
+async def test_every_argument_of_an_outside_tool_is_looked_at(tmp_path: Path, redactor: Redactor) -> None:
+    sent = _Sent()
+    desk = ToolDesk(tmp_path, toolbox=built_in_toolbox((sent.tool(),)), scrub=redactor.scrub_known)
+    for arguments in ({"text": SECRET}, {"text": "x", "more": ["y", "\n".join(PARTS)]}, {"text": ".".join(SECRET)}):
+        assert "carry a key of yours" in (await desk.call("use", **arguments)).text
+    assert (await desk.call("use", text="nothing of the kind")).ok
+    assert sent.seen == ["nothing of the kind"] and len(desk.questions) == 1
+
+
+KEYS = {
+    "openai": "sk-proj-abcdefghijklmnop0123456789",
+    "anthropic": "sk-ant-api03-abcdefghijklmnop_0123-4567",
+    "google": "AIzaSyA" + "b" * 32,
+    "groq": "gsk_abcdefghijklmnopqrstuvwx",
+    "tavily": "tvly-dev-abcdefghijklmnopqrstuvwx",
+    "brave": "BSAabcdefghijklmnopqrstuvwxyz0",
+    "telegram": "987654321:AAplantedPLANTEDplantedPLANTEDpla-Q",
+    "discord": "MTA1NzI0ODk2OTk4MjQ3NDI0MA.GxYzAb.abcdefghijklmnopqrstuvwxyz0123456789AB",
+    "slack bot": "xoxb-123456789012-abcdefghijkl",
+    "slack app": "xapp-1-A012345-678-abcdefghijkl",
+    "github": "ghp_abcdefghijklmnopqrstuvwxyz0123456789",
+    "aws": "AKIAIOSFODNN7EXAMPLE",
+    "mistral in a header": "Bearer abcdefghijklmnopqrstuvwxyz012345",
+    "a private key": "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXk\n-----END OPENSSH PRIVATE KEY-----",
+    "password in an address": "https://me:hunter2hunter2@host.example/x",
+    "json web token": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9P",
+}
+
+
+@pytest.mark.parametrize("kind", KEYS)
+def test_what_looks_like_a_key_never_reaches_a_log(kind: str) -> None:
+    shown = Redactor().scrub(f"request failed: {KEYS[kind]} was refused")
+    assert HIDDEN in shown and "refused" in shown
+    assert KEYS[kind][-12:] not in shown or kind == "password in an address"
+    assert "hunter2" not in shown and "b3BlbnNzaC1rZXk" not in shown
+    assert Redactor().scrub("An ordinary sk-line with 2026-11-25 and a path /home/me/x") == (
+        "An ordinary sk-line with 2026-11-25 and a path /home/me/x"
+    )
+
+
+async def test_what_looks_like_a_key_is_in_no_receipt(tmp_path: Path) -> None:
+    desk = ToolDesk(tmp_path)
+    key = KEYS["openai"]
+    (desk.folder / "notes").write_text(key)
+    await desk.call("run_command", command=f"cat notes; echo {key}")
+    assert key not in repr(desk.effects) and key not in repr(desk.questions)
+    assert "sk-pro[hidden]" in desk.questions[0].action
