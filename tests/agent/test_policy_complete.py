@@ -205,6 +205,7 @@ REASONS = [
     ),
     (Effect("send", "", recipients=("Anna", "Bob")), {}, "what is sent to Anna, Bob cannot be taken back"),
     (Effect("send", "", recipients=tuple("abc")), {}, "what is sent to a, b, c cannot be taken back"),
+    (Effect("send", "", recipients=tuple("abcd")), {}, "what is sent to a, b, c and 1 more cannot be taken back"),
     (Effect("send", "", recipients=tuple("abcde")), {}, "what is sent to a, b, c and 2 more cannot be taken back"),
     (Effect("use", ""), {}, "nobody but its maker knows what it does"),
     (Effect("delegate", ""), {"mode": "careful"}, "every effect asks in this mode"),
@@ -255,3 +256,10 @@ def test_one_bad_place_among_good_ones_counts() -> None:
         for places in ((good, bad), (bad, good)):
             context = PolicyContext("owner", "autonomous", sandboxed=True)
             assert decide(ProposedCall("t", {}, Effect(kind, "", places)), context).outcome == outcome
+
+
+def test_a_question_to_the_person_is_free_whatever_it_speaks_of() -> None:
+    question = Effect("ask", "Ask it", (ELSEWHERE[0], CREDENTIALS[0]))
+    assert decide(ProposedCall("t", {}, question), PolicyContext("member", "careful", taint=("a",))) == Decision(
+        "allow"
+    )
