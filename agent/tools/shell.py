@@ -13,6 +13,7 @@ from agent.safety.hooks import HookGuard
 from agent.safety.sandbox import Fence, Launch
 from agent.tools import processes
 from agent.tools.clip import HeadAndTail
+from agent.tools.concerned import command_digest
 from agent.tools.tool import Outcome, ToolContext, tool
 
 LONGEST_SECONDS = 3600.0
@@ -35,6 +36,7 @@ def _describe(
         action=f"{visible(command)}\n\nin {visible(place.full)}{', with network' if network else ''}",
         network=network or context.sandbox is None,
         undoable=context.sandbox is not None and not network,
+        digest=command_digest(context.workspace, place.path, command),
     )
 
 
