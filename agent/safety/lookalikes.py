@@ -54,7 +54,8 @@ def _in_word(word: re.Match[str], disguised: frozenset[str]) -> list[int]:
         turkish = all(one == "ı" for _, one, _ in letters if one in _LATIN_TWINS)
         return [] if turkish or len(letters) < 2 else [at for at, one, _ in letters if one in _LATIN_TWINS]
     if len(scripts) < 2:
-        return [at for at, _, script in letters if script in disguised and len(letters) > 1]
+        # A single Greek letter is a symbol, as in "the α channel".
+        return [at for at, _, one in letters if one in disguised and (len(letters) > 1 or one == "CYRILLIC")]
     home = max(scripts, key=lambda script: (scripts[script], script == "LATIN"))
     found = [at for at, _, script in letters if script in _ALONE]
     guests = [(at, one) for at, one, script in letters if script != home and script in _EUROPEAN]
