@@ -99,7 +99,7 @@ def _host(parts: SplitResult) -> str:
     host = unquote(parts.hostname or "")
     if ":" in host:
         return host.partition("%")[0]  # an IPv6 literal; a zone would name one of our own interfaces
-    host = unicodedata.normalize("NFKC", host).replace("。", ".").lower().strip(".")
+    host = unicodedata.normalize("NFKC", host).replace("。", ".").lower().rstrip(".")
     if not host.isascii():
         try:
             host = host.encode("idna").decode("ascii")

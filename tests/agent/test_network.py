@@ -227,3 +227,58 @@ def test_any_text_is_an_address_or_a_clear_refusal(text: str) -> None:
             assert check_url(url, lambda host: ["1.1.1.1"]).scheme in ("http", "https")
         except BlockedAddressError as error:
             assert str(error)
+
+
+REFUSALS = [
+    ("http://exa\nmple.com/", "The address holds characters that no address has."),
+    ("http://exa\u2028mple.com/", "The address holds characters that no address has."),
+    ("http://exa\u2029mple.com/", "The address holds characters that no address has."),
+    ("http://example.com\\x", "The address holds characters that no address has."),
+    ("http://[::1/", "This is no address: Invalid IPv6 URL."),
+    ("ftp://example.com/", "ftp: addresses are not fetched. Use http:// or https://."),
+    ("example.com", "One without http:// addresses are not fetched. Use http:// or https://."),
+    ("http://me@example.com/", "An address with a name or password before the host is not fetched."),
+    ("http://@example.com/", "An address with a name or password before the host is not fetched."),
+    ("http:///x", "The address names no host."),
+    ("http://a*b.example/", "The address names no host that can be looked up."),
+    ("http://.a.example/", "The address names no host that can be looked up."),
+    ("http://\u2488example.com\ud800/", "1.example.com\ud800 is no host name."),
+    ("http://example.com:x/", "The port of the address is no number."),
+    ("http://1.2.3.4.5/", "1.2.3.4.5 is no address."),
+    ("http://x.5/", "x.5 is no address."),
+    ("http://256.1/", "256.1 is no address."),
+    ("http://08.1.1.1.1/", "08.1.1.1.1 is no address."),
+    ("http://nas.lan/", "nas.lan is a name of this computer or network. Tools reach public hosts only."),
+    ("http://10.0.0.1/", "10.0.0.1 belongs to this computer or a private network. Tools reach public hosts only."),
+    ("http://name.example/", "There is no host name.example. Check the address for a typing mistake."),
+]
+
+
+@pytest.mark.parametrize(("url", "words"), REFUSALS, ids=[ascii(url) for url, _ in REFUSALS])
+def test_a_refusal_says_what_is_wrong_and_what_to_do(url: str, words: str) -> None:
+    def unknown(host: str) -> list[str]:
+        raise OSError(-2, "Name or service not known")
+
+    with pytest.raises(BlockedAddressError) as caught:
+        check_url(url, unknown)
+    assert f"{caught.value} {caught.value.hint or ''}".strip() == words
+
+
+def test_a_name_may_have_253_characters_and_a_label_63() -> None:
+    longest = ".".join(["a" * 63] * 3 + ["b" * 57, "com"])
+    assert len(longest) == 253
+    assert check_url(f"http://{longest}/", lambda host: ["1.1.1.1"]).host == longest
+    assert blocked(f"http://b{longest}/", "1.1.1.1")
+
+
+def test_numbers_are_read_as_c_does() -> None:
+    assert check_url("http://0x8.010.8.8/", never).addresses == ("8.8.8.8",)
+    assert check_url("http://8.8.8.010/", never).addresses == ("8.8.8.8",)
+    assert check_url("http://8.8.8.08/", never).addresses == ("8.8.8.8",), "no octal number: decimal"
+    assert blocked("http://0x/") and blocked("http://127.0x1/") and blocked("http://0/")
+
+
+def test_a_name_of_this_computer_is_looked_up_by_the_system() -> None:
+    from agent.safety.network import _resolve
+
+    assert "127.0.0.1" in _resolve("127.0.0.1") and len(_resolve("127.0.0.1")) == 1

@@ -181,3 +181,72 @@ async def test_what_looks_like_a_key_is_in_no_receipt(tmp_path: Path) -> None:
     await desk.call("run_command", command=f"cat notes; echo {key}")
     assert key not in repr(desk.effects) and key not in repr(desk.questions)
     assert "sk-pro[hidden]" in desk.questions[0].action
+
+
+def test_the_edges_of_what_is_masked() -> None:
+    for path in ("/home/me/.ssh/id_rsa", "~/.ssh/id_rsa_of_mine", "./.ssh/id_rsa_of_mine", "../.ssh/id_rsa_of_mine"):
+        assert mask_shapes(f"Bearer {path}") == f"Bearer {path}"
+    assert mask_shapes("Bearer abc-efghijklmnopqrst") == "Bearer [hidden]", "so short that its beginning says much"
+    assert mask_shapes("Bearer abc-efghijklmnopqrstu") == "Bearer abc-ef[hidden]"
+    assert mask_shapes("https://me:hunter2@x.example/") == "https://[hidden]@x.example/"
+    assert mask_shapes("Bearer abcdefghijkl") == "Bearer abcdef[hidden]"
+
+
+def test_several_secrets_of_which_one_is_the_beginning_of_another() -> None:
+    redactor = Redactor()
+    for secret in ("abcdefgh", "abcdefghij-klmnop", "zyxwvuts", "zyxwvutsrq"):
+        redactor.register(secret)
+    text = "abcdefghij-klmnop zyxwvutsrq abcdefgh zyxwvuts"
+    assert redactor.scrub_known(text) == "[hidden] [hidden] [hidden] [hidden]"
+    assert redactor.scrub_known("hgfedcba 6162636465666768") == "[hidden] [hidden]"
+    assert redactor.scrub_known("abcdefg") == "abcdefg"
+
+
+@pytest.mark.parametrize("length", [8, 11, 12, 13])
+def test_secrets_of_any_length_from_eight_on(length: int) -> None:
+    redactor = Redactor()
+    secret = "Ab3$Ef6hIj9lMn"[:length]
+    redactor.register(secret)
+    forms = [secret, secret[::-1], secret.lower(), secret.upper(), secret.encode().hex(), quote(secret, safe="")]
+    assert [form for form in forms if redactor.scrub_known(form) != HIDDEN] == []
+    letters = secret.replace("$", "")
+    for form in (letters, letters[::-1], letters.lower()):
+        assert (redactor.scrub_known(form) == HIDDEN) is (len(letters) >= 12), form
+
+
+def test_slashes_are_written_out_in_an_address() -> None:
+    redactor = Redactor()
+    redactor.register("XXab/cd+efXX")
+    assert redactor.scrub_known("x=XXab%2Fcd%2BefXX&y") == "x=[hidden]&y"
+
+
+@pytest.mark.parametrize("secret", ["\xfb\xef\xbe\xff\xfe~~>>??", "abc???>>>~~~", "a>b?c~d>e?f~g"])
+def test_base64_in_both_alphabets_hides_all_of_it(secret: str) -> None:
+    redactor = Redactor()
+    redactor.register(secret)
+    for before in range(4):
+        data = b"." * before + secret.encode()
+        for encoded in (base64.b64encode(data), base64.urlsafe_b64encode(data)):
+            left = redactor.scrub_known(encoded.decode()).replace(HIDDEN, "")
+            assert len(left) <= 2 + 4 * (before > 0) + 2, (before, encoded, left)
+
+
+@pytest.mark.parametrize(("layers", "found"), [(1, True), (3, True), (4, True), (5, False)])
+def test_as_many_layers_as_are_taken_off(layers: int, found: bool) -> None:
+    other, text = Redactor(), "unrelated-secret-0815"
+    other.register(text)
+    for _ in range(layers):
+        text = base64.b64encode(text.encode()).decode()
+    assert any(other.scrub_known(one) != one for one in readings(text)) is found
+
+
+def test_letters_that_are_no_text_do_not_hide_what_is() -> None:
+    redactor = Redactor()
+    redactor.register("unrelated-secret-0815")
+    inner = b"unrelated-secret-0815"
+    for encoded in (
+        (b"\xff\xfe" + inner).hex() + "fffe",
+        base64.urlsafe_b64encode(b"\xff\xfe\xfb\xff" + inner[::-1] + b"\xff").decode().rstrip("="),
+        base64.b64encode(b"\xff\xfe\xfb\xff" + inner.hex().encode() + b"\xff").decode(),
+    ):
+        assert any(redactor.scrub_known(one) != one for one in readings(encoded))
