@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from sqlite3 import Connection
@@ -81,9 +82,15 @@ def code(approval: Approval) -> str:
     return approval.id[:_CODE_CHARS].upper()
 
 
+def _fenced(text: str) -> str:
+    """As code, whatever is in it: nothing in it may end the block and speak for us."""
+    fence = "`" * max(3, *(len(run) + 1 for run in re.findall("`+", text)), 0)
+    return f"{fence}\n{text}\n{fence}"
+
+
 def question(approval: Approval, asker: str) -> str:
     """All of it in Markdown: what, why, what was read before, what can be answered."""
-    lines = [f"**{approval.title}**" + (f" ({asker} asks)" if asker else ""), f"```\n{approval.action}\n```"]
+    lines = [f"**{approval.title}**" + (f" ({asker} asks)" if asker else ""), _fenced(approval.action)]
     if approval.reason:
         lines.append(f"Asked because {approval.reason.rstrip('.')}.")
     if approval.sources:

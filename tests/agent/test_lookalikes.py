@@ -9,6 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.channels.markup import to_telegram_html, visible_text
+from agent.core.asking import question
+from agent.events import Approval
 from agent.safety.effects import Effect, visible
 from agent.safety.lookalikes import mark_lookalikes
 from agent.safety.web_client import WebClient
@@ -135,3 +138,11 @@ async def test_a_host_in_other_letters_is_shown_both_ways(tmp_path: Path, url: s
     assert expected in desk.questions[0].action
     plain = desk.toolbox.prepare(desk.make("web_fetch", url="https://example.com/a"), desk.scope.context("c"))
     assert plain.effect.action == "https://example.com/a"
+
+
+@given(st.text("`~\n a*[]()", max_size=40))
+def test_nothing_in_an_action_ends_the_block_that_a_messenger_shows_it_in(action: str) -> None:
+    asked = Approval("0" * 16, 1, 2, "c", "run_command", "Run a command?", f"x{action}x", "why", False, "", 0.0)
+    html = to_telegram_html(question(asked, ""))
+    shown = html.partition("<pre>")[2].partition("</pre>")[0]
+    assert visible_text(shown) == f"x{action}x"
