@@ -13,8 +13,8 @@ from pathlib import Path
 from agent.safety.workspace import Workspace
 
 MOST_FILES = 200
-LARGEST = 20_000_000
-"""Bytes; of a larger file its size and times stand for its content."""
+MOST_BYTES = 50_000_000
+"""Of all files together; beyond it their sizes and times stand for their contents."""
 _IMPLIED = {
     "make": ("GNUmakefile", "makefile", "Makefile"),
     "just": ("justfile", "Justfile", ".justfile"),
@@ -37,23 +37,26 @@ def command_digest(workspace: Workspace, folder: Path, command: str) -> str:
 def contents_digest(paths: Iterable[Path]) -> str:
     """A hash of names and contents; of a missing file that it is missing. Empty for no path. Blocks."""
     seen = sorted(set(paths))[:MOST_FILES]
-    whole = hashlib.sha256()
+    whole, room = hashlib.sha256(), MOST_BYTES
     for path in seen:
-        whole.update(f"{path}\0{_content(path)}\0".encode(errors="surrogatepass"))
+        content, size = _content(path, room)
+        room -= size
+        whole.update(f"{path}\0{content}\0".encode(errors="surrogatepass"))
     return whole.hexdigest() if seen else ""
 
 
-def _content(path: Path) -> str:
+def _content(path: Path, room: int) -> tuple[str, int]:
+    """What stands for a file's content, and how many bytes were read for it."""
     try:
         if not path.is_file():
-            return "folder" if path.is_dir() else "nothing"
+            return ("folder" if path.is_dir() else "nothing"), 0
         status = path.stat()
-        if status.st_size > LARGEST:
-            return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
+        if status.st_size > room:
+            return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}", 0
         with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            return hashlib.file_digest(file, "sha256").hexdigest(), status.st_size
     except OSError as error:
-        return f"not readable: {error.errno}"
+        return f"not readable: {error.errno}", 0
 
 
 def _named(workspace: Workspace, folder: Path, command: str) -> set[Path]:

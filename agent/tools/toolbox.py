@@ -231,8 +231,7 @@ class Toolbox:
         finally:
             if outcome is not None:
                 text = clip(scope.scrub(outcome.text), scope.max_chars)
-                if outcome.source:
-                    source = scope.scrub(outcome.source)
+                if source := scope.scrub(outcome.source):
                     scope.taint.read(source, text)
                     text = quote_untrusted(text, source)
                 elif prepared is not None and outcome.ok and prepared.effect.kind in ("read", "execute"):
@@ -360,7 +359,15 @@ class Toolbox:
         seconds = time.monotonic() - started
         note = {**outcome.detail, "text": one_line(outcome.text, 300), **await _changed(scope, snapshot)}
         await scope.record_end(effect_id, "done" if outcome.ok else "failed", seconds, _scrubbed(note, scope.scrub))
-        return outcome, seconds
+        return replace(outcome, source=outcome.source or _from_outside(prepared.effect, scope)), seconds
+
+
+def _from_outside(effect: Effect, scope: CallScope) -> str:
+    """The source of what a program printed that was let out of the fence: it may have come from anywhere. Without any
+    fence every command asks, and nothing tells those with network from the others."""
+    if effect.kind != "execute" or not effect.network or scope.sandbox is None:
+        return ""
+    return f"the network, by {effect.summary.removeprefix('Run ')}"
 
 
 def _spoken(effect: Effect) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.events import Approval
-from agent.tools.concerned import LARGEST, command_digest
+from agent.tools.concerned import MOST_BYTES, command_digest
 from tests.agent.tool_desk import ToolDesk
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="POSIX shell")
@@ -115,7 +115,7 @@ def test_what_is_outside_or_large_or_no_file_is_not_read(desk: ToolDesk, tmp_pat
         assert command_digest(workspace, desk.folder, command) == "", command
     large = desk.folder / "large.bin"
     with large.open("wb") as file:
-        file.truncate(LARGEST + 1)
+        file.truncate(MOST_BYTES + 1)
     before = command_digest(workspace, desk.folder, "cat large.bin")
     with large.open("r+b") as file:
         file.write(b"x")
