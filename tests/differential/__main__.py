@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import socket
 import sys
 import tempfile
@@ -66,7 +67,8 @@ async def run(case: Case, contender: Contender, server: ModelServer, door: Door)
 async def main(word: str) -> int:
     cases = [case for case in CASES if word in f"{case.kind} {case.name}"]
     wrong = 0
-    root = Path(tempfile.mkdtemp(prefix="differential-", dir=os.environ.get("DIFFERENTIAL_ROOT", "/var/tmp")))
+    # Not below /tmp: the fence has one of its own, and nothing there would prove anything.
+    root = Path(tempfile.mkdtemp(prefix="differential-", dir="/var/tmp"))
     os.environ["TRAYCLAW_KEY_LOCAL"] = PLANTED
     door = Door()
     print(f"{'kind':8} {'case':38} {'nanobot 0.3.5':24} {'TrayClaw':24} verdict")
@@ -85,6 +87,7 @@ async def main(word: str) -> int:
                 f"{case.kind:8} {case.name:38} {found.get('nanobot', '-'):24} {found['trayclaw']:24} {verdict}",
                 flush=True,
             )
+    shutil.rmtree(root, ignore_errors=True)
     better = sum(bool(case.why) for case in cases)
     print(
         f"{len(cases)} cases: {len(cases) - better} the same, {better} documented improvements, {wrong} not as written"
