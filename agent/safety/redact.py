@@ -8,7 +8,6 @@ that an address which the model put together asks (`policy.py`) is what stands a
 from __future__ import annotations
 
 import base64
-import binascii
 import contextlib
 import re
 from collections.abc import Iterator
@@ -103,7 +102,7 @@ def _decoded(word: str) -> Iterator[str]:
     with contextlib.suppress(ValueError):
         yield bytes.fromhex(word).decode(errors="ignore")
     body = word.replace("-", "+").replace("_", "/")
-    with contextlib.suppress(binascii.Error, ValueError):
+    with contextlib.suppress(ValueError):
         yield base64.b64decode(body + "=" * (-len(body) % 4), validate=True).decode(errors="ignore")
 
 

@@ -196,7 +196,7 @@ def run_by_git(folder: Path) -> Iterator[Path]:
         except OSError:
             continue
         for name in names:
-            if name.lower() == ".git" or name.lower().endswith(".git"):
+            if name.lower().endswith(".git"):
                 inside = current / name
                 yield from (inside / part for part in ("hooks", "config") if (inside / part).exists())
             elif depth < _DEEPEST and name not in _NO_REPOSITORIES:

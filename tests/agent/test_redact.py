@@ -243,10 +243,15 @@ def test_as_many_layers_as_are_taken_off(layers: int, found: bool) -> None:
 def test_letters_that_are_no_text_do_not_hide_what_is() -> None:
     redactor = Redactor()
     redactor.register("unrelated-secret-0815")
-    inner = b"unrelated-secret-0815"
+    dotted = ".".join("unrelated-secret-0815").encode()  # found in no encoded form, only when it is decoded
     for encoded in (
-        (b"\xff\xfe" + inner).hex() + "fffe",
-        base64.urlsafe_b64encode(b"\xff\xfe\xfb\xff" + inner[::-1] + b"\xff").decode().rstrip("="),
-        base64.b64encode(b"\xff\xfe\xfb\xff" + inner.hex().encode() + b"\xff").decode(),
+        (b"\xff\xfe" + dotted).hex(),
+        base64.b64encode(b"\xff\xfe" + dotted).decode(),
+        base64.b64encode(b"\xfb\xef\xbe\xff\xff\xff" + dotted).decode(),
+        base64.urlsafe_b64encode(b"\xfb\xef\xbe\xff\xff\xff" + dotted).decode().rstrip("="),
+        quote(base64.b64encode(b"\xfb\xef\xbe" + dotted.hex().encode()).decode(), safe=""),
+        base64.b64encode(quote(base64.b64encode(b"\xfb\xef\xbe" + dotted).decode(), safe="").encode()).decode(),
+        base64.encodebytes(b"-" * 41 + dotted).decode(),
     ):
-        assert any(redactor.scrub_known(one) != one for one in readings(encoded))
+        assert any(redactor.scrub_known(one) != one for one in readings(encoded)), encoded
+    assert redactor.scrub_known(encoded) == encoded

@@ -189,7 +189,22 @@ def test_windows_devices(text: str) -> None:
     assert str(caught.value) == f"{text!r} is a device path; give an ordinary path."
 
 
-ODD = ["a.txt ", "a.", "a. .", "x:y", "NUL", "nul.txt", "con .txt", "LPT9", "com\u00b9", "CONIN$", "a/aux/b", "a\\prn"]
+ODD = [
+    "a.txt ",
+    "a.",
+    "a. .",
+    "x:y",
+    "NUL",
+    "nul.txt",
+    "con .txt",
+    "LPT9",
+    "com\u00b9",
+    "CONIN$",
+    "a/aux/b",
+    "a\\prn",
+    "C:\\NUL",
+    "./NUL",
+]
 
 
 @pytest.mark.parametrize("text", ODD)
