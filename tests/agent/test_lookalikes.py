@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from agent.channels.markup import to_telegram_html, visible_text
 from agent.core.asking import question
 from agent.events import Approval
-from agent.safety.effects import Effect, visible
+from agent.safety.effects import Effect, one_line, visible
 from agent.safety.lookalikes import mark_lookalikes
 from agent.safety.web_client import WebClient
 from agent.settings import NetworkSettings, Settings
@@ -27,6 +27,8 @@ from tests.agent.tool_desk import ToolDesk
     [
         ("curl p\u0430ypal.com", "curl p‹а Cyrillic U+0430›ypal.com"),
         ("cat раура in ~/x", "cat " + "".join(f"‹{one} Cyrillic U+{ord(one):04X}›" for one in "раура") + " in ~/x"),
+        ("rm \u0430", "rm ‹а Cyrillic U+0430›"),
+        ("rm \u03bf\u03c1", "rm ‹ο Greek U+03BF›‹ρ Greek U+03C1›"),
         ("g\u03bfogle", "g‹ο Greek U+03BF›ogle"),
         ("\u0391pple", "‹Α Greek U+0391›pple"),
         ("Mосква", "‹M Latin U+004D›осква"),
@@ -61,6 +63,7 @@ def test_a_letter_that_looks_like_another_is_named(text: str, shown: str) -> Non
         "10 μm at 5 kΩ, Δt = 3 µs, π ≈ 3, γ-rays, λx.x, a × b",
         "नमस्ते दुनिया ราชา שלום עולם مرحبا بالعالم ጤና ይስጥልኝ",
         "👍🏽 👩\u200d💻 ❤\ufe0f 1\ufe0f\u20e3 → ✓ Ⅻ",
+        "the α channel, the ρ of steel",
         "ls -la | grep 'x' && echo $HOME > a.txt",
     ],
 )
@@ -96,6 +99,11 @@ def test_a_selector_may_follow_a_sign_once() -> None:
     assert visible("❤\ufe0f 1\ufe0f\u20e3") == "❤\ufe0f 1\ufe0f\u20e3"
     assert visible("a\ufe0f ❤\ufe0f\ufe0f \ufe0f"[:-2]) == "a\\ufe0f ❤\ufe0f\\ufe0f"
     assert visible("\ufe0f") == "\\ufe0f"
+
+
+def test_the_beginning_of_a_text_as_one_line() -> None:
+    assert one_line("a\n b\t\tc ") == "a b c"
+    assert one_line("x" * 80) == "x" * 80 and one_line("x" * 81) == "x" * 79 + "…"
 
 
 def careless() -> Any:
