@@ -84,6 +84,9 @@ class SecretStore:
         self._file: KeyFile | None = None
         self._cache: dict[str, tuple[str, float]] = {}
         self._thread = _Thread()
+        for name, value in environ.items():  # in this process already, whether or not anybody asks for them
+            if name.startswith(VARIABLE_PREFIX) or name == PASSPHRASE_VARIABLE:
+                self.redactor.register(value)
 
     def __repr__(self) -> str:
         return "<SecretStore>"

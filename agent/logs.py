@@ -55,6 +55,13 @@ def redact_with(redactor: Redactor) -> None:
             handler.formatter.redactor = redactor
 
 
+def scrubbed(text: str) -> str:
+    """A text for people, such as the words of an unexpected error, without the secrets that a log would hide."""
+    formatters = (handler.formatter for handler in logging.getLogger().handlers)
+    redactor = next((one.redactor for one in formatters if isinstance(one, RedactingFormatter)), None)
+    return (redactor or Redactor()).scrub(text)
+
+
 class RedactingFormatter(logging.Formatter):
     """Formats, then takes the secrets out: of the message, its arguments and the traceback alike."""
 

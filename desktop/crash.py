@@ -12,6 +12,8 @@ from typing import Any
 
 from PySide6.QtCore import QMessageLogContext, QtMsgType, qInstallMessageHandler
 
+from agent.logs import scrubbed
+
 log = logging.getLogger(__name__)
 
 Report = Callable[[str], None]
@@ -31,7 +33,8 @@ def install(loop: asyncio.AbstractEventLoop, report: Report) -> None:
 
     def told(kind: type[BaseException], error: BaseException | None) -> None:
         try:
-            loop.call_soon_threadsafe(report, f"{kind.__name__}: {error}" if str(error or "") else kind.__name__)
+            words = scrubbed(f"{kind.__name__}: {error}") if str(error or "") else kind.__name__
+            loop.call_soon_threadsafe(report, words)
         except RuntimeError:
             pass  # the loop is closed: there is no window any more
 

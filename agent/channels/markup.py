@@ -9,6 +9,8 @@ from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING
 
+from agent.channels.neutral import tells_another_place, without_unseen
+
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.tree import SyntaxTreeNode
@@ -23,7 +25,7 @@ _TAG = re.compile(r"<[^<>]*>")
 
 def to_telegram_html(markdown: str) -> str:
     """HTML with the few tags that https://core.telegram.org/bots/api#html-style knows; tables become aligned text."""
-    return _blocks(_tree(markdown.replace("\0", "")), in_quote=False).strip("\n")
+    return _blocks(_tree(without_unseen(markdown)), in_quote=False).strip("\n")
 
 
 def visible_text(telegram_html: str) -> str:
@@ -144,6 +146,8 @@ def _anchor(address: str, label: str) -> str:
     if not address.lower().startswith(_LINK_SCHEMES):
         shown = html.escape(address, quote=False)
         return f"{label} ({shown})" if label and address else label or shown
+    if tells_another_place(visible_text(label), address):
+        label += f" ({html.escape(address, quote=False)})"
     return f'<a href="{html.escape(address)}">{label or html.escape(address, quote=False)}</a>'
 
 

@@ -78,9 +78,9 @@ def _report_unexpected(error: Exception, *, as_json: bool) -> int:
 
 
 def _first_line(error: Exception) -> str:
-    from agent.safety.redact import Redactor
+    from agent.logs import scrubbed
 
-    return Redactor().scrub(str(error).strip().partition("\n")[0])[:300]
+    return scrubbed(str(error).strip().partition("\n")[0])[:300]
 
 
 def _colour(stream: object) -> bool:

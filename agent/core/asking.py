@@ -175,6 +175,12 @@ def buttons(approval: Approval) -> tuple[Button, ...]:
     return (*found, Button("Deny", f"/deny {key}", "danger"))
 
 
+def _fenced(text: str) -> str:
+    """As code, whatever is in it: nothing in it may end the block and speak for us."""
+    fence = "`" * max(3, *(len(run) + 1 for run in re.findall("`+", text)), 0)
+    return f"{fence}\n{text}\n{fence}"
+
+
 def question(approval: Approval, asker: str) -> str:
     """All of it in Markdown: what, why, what was read before, what can be answered."""
     lines = [f"**{approval.title}**" + (f" ({asker} asks)" if asker else ""), _fenced(approval.action)]
@@ -189,9 +195,3 @@ def question(approval: Approval, asker: str) -> str:
     if approval.always:
         lines.append(f"`/allow {code(approval)} always` permits: {approval.always}.")
     return "\n\n".join(lines)
-
-
-def _fenced(text: str) -> str:
-    """As a block of code that the text itself cannot end."""
-    fence = "`" * max([3, *(len(ticks) + 1 for ticks in re.findall("`+", text))])
-    return f"{fence}\n{text}\n{fence}"

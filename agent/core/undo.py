@@ -58,10 +58,13 @@ def _gaps(row: Mapping[str, Any], detail: Mapping[str, Any]) -> list[UndoStep]:
 def carry_out(plan: Plan, eye: Eye, store: ImageStore, *, dry_run: bool = False) -> UndoReport:
     """Check everything, then do it; what has begun and fails is put back. Blocks."""
     folders = {change.path for change in plan.targets if change.before.type == "folder"}
+    known = {change.path for change in plan.targets}
     obstacles = [step for change in plan.targets if (step := _obstacle(change, folders, eye, store)) is not None]
+    obstacles += [step for change in plan.targets if (step := _put_into(change, known)) is not None]
     conflicts = [step for step in obstacles if step.outcome == "conflict"]
     if conflicts:
         return UndoReport(plan.turn_ids, False, (*conflicts, *plan.gaps))
+    obstacles += _only_copies(plan.targets, {step.what for step in obstacles})
     out_of_reach = {step.what for step in obstacles}
     work = [change for change in plan.targets if str(change.path) not in out_of_reach]
     steps = [_step(change) for change in work] + obstacles
@@ -93,6 +96,34 @@ def _obstacle(change: Change, folders: set[Path], eye: Eye, store: ImageStore) -
     return None
 
 
+def _put_into(change: Change, known: set[Path]) -> UndoStep | None:
+    """A folder that would go, with something in it that no turn made."""
+    if change.after.type != "folder" or change.before.type == "folder" or _link_above(change.path) is not None:
+        return None
+    try:
+        there = () if change.path.is_symlink() else tuple(change.path.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    strange = [path for path in there if path not in known]
+    return UndoStep(str(change.path), "conflict", f"{strange[0].name} was put into it since") if strange else None
+
+
+def _only_copies(targets: Sequence[Change], lost: set[str]) -> list[UndoStep]:
+    """Files that must stay because what they hold is kept nowhere else: a large file that was moved, for instance."""
+    missing = {change.before.hash for change in targets if str(change.path) in lost and change.before.hash}
+    kept = {change.path for change in targets if change.after.type == "file" and change.after.hash in missing}
+    above = {folder for path in kept for folder in path.parents}
+    steps = []
+    for change in targets:
+        if str(change.path) in lost:
+            continue
+        if change.path in kept:
+            steps.append(UndoStep(str(change.path), "not covered", "it is the only copy of a file too large to keep"))
+        elif (change.path in above and change.before.type != "folder") or kept.intersection(change.path.parents):
+            steps.append(UndoStep(str(change.path), "not covered", "the only copy of a large file is in its place"))
+    return steps
+
+
 def _link_above(path: Path) -> Path | None:
     """The outermost folder of a path that is a link."""
     return next((folder for folder in reversed(path.parents) if folder.is_symlink()), None)
@@ -113,32 +144,38 @@ def _step(change: Change) -> UndoStep:
 
 def _apply(work: Sequence[Change], eye: Eye, store: ImageStore) -> UndoStep | None:
     """Deepest first where something goes, outermost first where something comes back."""
+    was: dict[Path, State] = {}
     for change in work:  # what is there now must be restorable as well
-        if _link_above(change.path) is None:
-            eye.look(change.path, keep=True)
-    done: list[Change] = []
+        now = State() if _link_above(change.path) else eye.look(change.path, keep=True)
+        if not now.same(change.before):  # else it is as it should be already
+            was[change.path] = now
+    done: list[Path] = []
     try:
+        for change in work:  # a folder that was closed opens for what is to be done in it
+            if change.path in was and was[change.path].type == "folder" and not os.access(change.path, os.W_OK):
+                done.append(change.path)
+                change.path.chmod(was[change.path].mode | 0o700)
         for change in reversed(work):
-            if change.after.type != "absent" and change.before.type != change.after.type:
-                done.append(change)
+            if change.path in was and was[change.path].type not in ("absent", change.before.type):
+                done.append(change.path)
                 _remove(change.path)
         for change in work:
-            if change.before.type != "absent":
-                done.append(change)
+            if change.before.type != "absent" and change.path in was:
+                done.append(change.path)
                 _put(change.path, change.before, store)
         for change in reversed(work):  # a folder's own mode last: it may forbid writing in it
             if change.before.type == "folder" and not change.path.is_symlink():
                 change.path.chmod(change.before.mode)
     except OSError as error:
-        for change in reversed(done):
+        for path in reversed(list(dict.fromkeys(done))):
             with contextlib.suppress(OSError):
-                if change.after.type == "absent":
-                    _remove(change.path)
+                if was[path].type == "absent":
+                    _remove(path)
                 else:
-                    _put(change.path, change.after, store)
-        return UndoStep(
-            str(error.filename or done[-1].path), "conflict", f"{error.strerror}; everything was left as it is"
-        )
+                    _put(path, was[path], store)
+                if was[path].type == "folder":
+                    path.chmod(was[path].mode)
+        return UndoStep(str(error.filename or done[-1]), "conflict", f"{error.strerror}; everything was left as it is")
     return None
 
 

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from functools import partial
 
 from agent.events import Approval, ApprovalAsked, ApprovalChoice, ApprovalResolved, Event
-from agent.safety.effects import Effect
+from agent.safety.effects import Effect, visible
+from agent.safety.lookalikes import mark_lookalikes
 from agent.safety.open_questions import STOPPED, TIMEOUT, OpenQuestions
+from agent.safety.redact import mask_shapes
 
 __all__ = ["STOPPED", "TIMEOUT", "Answer", "ApprovalDesk"]
 
@@ -64,22 +66,31 @@ class ApprovalDesk:
         sandbox: str = "",
         scrub: Callable[[str], str] = str,
     ) -> Answer:
-        """Ask and wait. Silence is a no. When the asking task is cancelled the question is withdrawn."""
+        """Ask and wait. Silence is a no. When the asking task is cancelled the question is withdrawn.
+
+        What is shown is all that would happen, whatever a tool made of it: nothing in it hides, look-alikes are named.
+        Keys are masked, those that only look like one to the beginning: it is to be seen that a key is in it, and an
+        approval goes through messengers.
+        """
         seconds = self._seconds()
+
+        def shown(text: str) -> str:
+            return mark_lookalikes(visible(mask_shapes(scrub(text))))
+
         approval = Approval(
             id=secrets.token_hex(8),
             conversation_id=conversation_id,
             turn_id=turn_id,
             call_id=call_id,
             tool=tool,
-            title=scrub(effect.title or effect.summary),
-            action=scrub(effect.action or effect.summary),
+            title=shown(effect.title or effect.summary),
+            action=shown(effect.action or effect.summary),
             reason=reason,
             undoable=effect.undoable,
-            always=scrub(effect.always.words) if effect.always else "",
+            always=shown(effect.always.words) if effect.always else "",
             expires_at=time.time() + seconds,
-            session=session,
-            sources=sources,
+            session=shown(session),
+            sources=tuple(map(shown, sources)),
             sandbox=sandbox,
         )
         await self._on_asked(approval, action_hash)

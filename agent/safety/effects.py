@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from dataclasses import dataclass
 from typing import Literal
@@ -11,6 +12,10 @@ from agent.safety.workspace import Place
 
 _HIDING = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 """Unicode categories of control, format, surrogate, private, unassigned and separator characters."""
+_UNSEEN = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0e\uffa0\U000e0100-\U000e01ef]"
+)
+"""Letters and marks that show nothing; the selector that makes an emoji of a sign (U+FE0F) may stand once."""
 
 EffectKind = Literal["read", "write", "execute", "fetch", "send", "delegate", "ask", "use", "follow", "find"]
 """Look at files, change files, run a program, read from the web, send to people, start a subagent, ask the person,
@@ -54,12 +59,19 @@ def visible(text: str) -> str:
 
     What a person approves must be what runs ("Trojan Source", CVE-2021-42574).
     """
-    return "".join(
-        character
-        if character in "\n\t" or unicodedata.category(character) not in _HIDING
-        else character.encode("unicode_escape").decode("ascii")
-        for character in text
-    )
+    if text.isascii() and text.isprintable():
+        return text
+    shown: list[str] = []
+    before = ""
+    for character in text:
+        hides = character not in "\n\t" and (
+            unicodedata.category(character) in _HIDING
+            or bool(_UNSEEN.match(character))
+            or (character == "\ufe0f" and (before.isalpha() or before in ("", "\ufe0f")))
+        )
+        shown.append(character.encode("unicode_escape").decode("ascii") if hides else character)
+        before = character
+    return "".join(shown)
 
 
 def one_line(text: str, limit: int = 80) -> str:

@@ -32,11 +32,13 @@ _NOT_PUBLIC = tuple(
         "fec0::/10",
         "ff00::/8",
         "100::/64",
+        "3fff::/20",
         "5f00::/16",
     )
 )
 """Besides what `is_global` knows; it differs between versions of Python."""
 _NUMBER = re.compile(r"0x[0-9a-f]*|[0-9]+", re.IGNORECASE)
+_LABEL = re.compile(r"[a-z0-9_-]{1,63}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ def _split(url: str) -> SplitResult:
         raise BlockedAddressError(f"{named} addresses are not fetched.", hint="Use http:// or https://.")
     if parts.username is not None or parts.password is not None or "@" in parts.netloc:
         raise BlockedAddressError("An address with a name or password before the host is not fetched.")
-    if not host:
+    if not host or ("[" in parts.netloc and ":" not in host):
         raise BlockedAddressError("The address names no host.")
     return parts
 
@@ -110,14 +112,14 @@ def _host(parts: SplitResult) -> str:
     host = unquote(parts.hostname or "")
     if ":" in host:
         return host.partition("%")[0]  # an IPv6 literal; a zone would name one of our own interfaces
-    host = unicodedata.normalize("NFKC", host).replace("。", ".").lower().strip(".")
-    if not host or any(character in host for character in "/?#@ \t%[]") or len(host) > 253:
-        raise BlockedAddressError("The address names no host that can be looked up.")
+    host = unicodedata.normalize("NFKC", host).replace("。", ".").lower().rstrip(".")
     if not host.isascii():
         try:
             host = host.encode("idna").decode("ascii")
         except UnicodeError as error:
             raise BlockedAddressError(f"{host} is no host name.") from error
+    if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in host.split(".")):
+        raise BlockedAddressError("The address names no host that can be looked up.")
     return host
 
 
@@ -135,8 +137,10 @@ def _literal(host: str) -> _Address | None:
     except ValueError:
         pass
     parts = host.split(".")
+    if not _NUMBER.fullmatch(parts[-1]):
+        return None  # no name ends with a number
     if len(parts) > 4 or not all(_NUMBER.fullmatch(part) for part in parts):
-        return None
+        raise BlockedAddressError(f"{host} is no address.")
     numbers = [_number(part) for part in parts]
     if any(number > 255 for number in numbers[:-1]) or numbers[-1] >= 256 ** (5 - len(numbers)):
         raise BlockedAddressError(f"{host} is no address.")

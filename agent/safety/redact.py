@@ -1,11 +1,17 @@
-"""Keeps keys out of logs and error texts: what was read from the store, and whatever looks like a key."""
+"""Keeps keys out of logs and error texts: what was read from the store, and whatever looks like a key.
+
+A secret is known once this process has read it: a token of a channel that is off was never in its memory, and the files
+that hold it are closed to tools (`workspace.py`). Not found is what is compressed, encrypted, or sent in several parts:
+that an address which the model put together asks (`policy.py`) is what stands against it.
+"""
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import re
 from collections.abc import Iterator
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 HIDDEN = "[hidden]"
 SHORTEST_SECRET = 8
@@ -21,10 +27,19 @@ _SHAPES = re.compile(
     | \bxox[a-z]-[\w-]{10,} | \bxapp-[\w-]{10,}         # Slack
     | (?<!\d)\d{6,12}:[\w-]{35}(?![\w-])                # Telegram bot token
     | \b[MNO][\w-]{23,27}\.[\w-]{6}\.[\w-]{27,}         # Discord bot token
+    | \btvly-[\w-]{16,} | \bBSA[\w-]{24,}              # Tavily, Brave
+    | \beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{8,}         # JSON web token
+    | (?<=://)[^\s/@:]*:[^\s/@]{3,}(?=@)              # name and password in an address
+    | -----BEGIN\ [A-Z ]*PRIVATE\ KEY-----(?s:.*?)(?:-----END\ [A-Z ]*-----|\Z)
     | (?<=\bBearer\ )[\w.~+/-]{12,}=*
     """,
     re.VERBOSE,
 )
+_ENCODED = re.compile(r"[A-Za-z0-9+/_-]{10,}={0,2}")
+_JOINTS = re.compile(r"[\s\"'\\]+")
+_SIGNS = re.compile(r"[\W_]+")
+_DEEPEST = 3
+"""Layers of encoding that are taken off."""
 
 
 class Redactor:
@@ -54,13 +69,52 @@ class Redactor:
         return f"<Redactor of {len(self._known)} values>"
 
 
+def mask_shapes(text: str) -> str:
+    """The text with all but the beginning of what looks like a key replaced; for what a person decides about. One word
+    at most goes, and none that is a path."""
+    return _SHAPES.sub(_masked, text)
+
+
+def _masked(found: re.Match[str]) -> str:
+    word = found[0]
+    if word.startswith(("/", "~/", "./", "../")):
+        return word
+    return (word[:6] if len(word) > 20 or word.isalnum() else "") + HIDDEN
+
+
+def readings(text: str, depth: int = _DEEPEST) -> Iterator[str]:
+    """A text as whoever receives it may read it: percent signs, base64 and hexadecimal decoded, without what stands
+    between the letters. For finding secrets in what leaves the computer."""
+    yield text
+    yield _SIGNS.sub("", text)
+    if not depth:
+        return
+    if "%" in text and (plain := unquote(text)) != text:
+        yield from readings(plain, depth - 1)
+    joined = _JOINTS.sub("", text)
+    words = dict.fromkeys((*_ENCODED.findall(text), *_ENCODED.findall(joined)))
+    for word in words:
+        for decoded in _decoded(word.rstrip("=")):
+            yield from readings(decoded, depth - 1)
+
+
+def _decoded(word: str) -> Iterator[str]:
+    with contextlib.suppress(ValueError):
+        yield bytes.fromhex(word).decode(errors="ignore")
+    body = word.replace("-", "+").replace("_", "/")
+    with contextlib.suppress(ValueError):
+        yield base64.b64decode(body + "=" * (-len(body) % 4), validate=True).decode(errors="ignore")
+
+
 def _forms(secret: str) -> Iterator[str]:
     """The secret as it is and as somebody may write it to get it out unnoticed."""
     yield secret
     if len(secret) < SHORTEST_SECRET:
         return
     data = secret.encode()
-    yield from (quote(secret, safe=""), secret[::-1], data.hex(), data.hex().upper())
+    yield from (quote(secret, safe=""), secret[::-1], data.hex(), data.hex().upper(), secret.lower(), secret.upper())
+    if len(letters := _SIGNS.sub("", secret)) >= 12:
+        yield from (letters, letters[::-1], letters.lower())
     for before in range(3):  # where it stands in a longer text decides how base64 writes it
         encoded = base64.b64encode(bytes(before) + data).decode()
         first = (0, 2, 3)[before]

@@ -37,7 +37,7 @@ _SENSITIVE = re.compile(
     re.IGNORECASE,
 )
 _GIT_RUNS = re.compile(r"(^|/)(\.git|[^/]+\.git)/(hooks(/|$)|config$|modules/.*/(hooks(/|$)|config$))")
-_WINDOWS_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(\..*)?", re.IGNORECASE)
+_WINDOWS_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$) *(\..*)?", re.IGNORECASE)
 
 
 ATTACHMENTS = "attachments"
@@ -225,7 +225,7 @@ def run_by_git(folder: Path) -> Iterator[Path]:
         except OSError:
             continue
         for name in names:
-            if name.lower() == ".git" or name.lower().endswith(".git"):
+            if name.lower().endswith(".git"):
                 inside = current / name
                 yield from (inside / part for part in ("hooks", "config") if (inside / part).exists())
             elif depth < _DEEPEST and name not in _NO_REPOSITORIES:

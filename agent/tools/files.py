@@ -14,6 +14,7 @@ from agent.errors import EditError, ToolError
 from agent.safety.effects import Effect, visible
 from agent.tools import beneath, reading, textfile
 from agent.tools.clip import clip
+from agent.tools.concerned import contents_digest
 from agent.tools.documents import document_text
 from agent.tools.editing import replace_text
 from agent.tools.patch_tool import apply_patch
@@ -55,6 +56,7 @@ def _describe_write(context: ToolContext, path: str, text: str) -> Effect:
         title=f"{verb} a file?",
         action=f"{verb} {visible(place.full)} with this text ({len(text):,} characters):\n\n"
         + clip(visible(text), SHOWN_CHARS),
+        digest=contents_digest((place.path,)),
     )
 
 
@@ -70,6 +72,7 @@ def _describe_edit(context: ToolContext, path: str, old: str, new: str, replace_
         undoable=True,
         title="Change a file?",
         action=f"Edit {visible(place.full)}{everywhere}:\n{clip(removed, SHOWN_CHARS)}{clip(added, SHOWN_CHARS)}",
+        digest=contents_digest((place.path,)),
     )
 
 

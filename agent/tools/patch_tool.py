@@ -11,6 +11,7 @@ from agent.errors import EditError, ToolError
 from agent.safety.effects import Effect, visible
 from agent.tools import patching, textfile
 from agent.tools.clip import clip
+from agent.tools.concerned import contents_digest
 from agent.tools.tool import Outcome, ToolContext, tool
 
 SHOWN_CHARS = 6_000
@@ -32,6 +33,7 @@ def _describe(context: ToolContext, patch: str) -> Effect:
         undoable=True,
         title=f"Change {len(places)} files?" if len(places) > 1 else "Change a file?",
         action="\n".join(visible(place.full) for place in places) + "\n\n" + clip(visible(patch), SHOWN_CHARS),
+        digest=contents_digest(place.path for place in places),
     )
 
 

@@ -11,6 +11,7 @@ from agent.safety.effects import Effect, one_line, visible
 from agent.safety.network import check_host
 from agent.tools import full_output, processes
 from agent.tools.clip import HeadAndTail, clip
+from agent.tools.concerned import command_digest
 from agent.tools.fenced import Fenced
 from agent.tools.sessions import LIFE_SECONDS, Session, Sessions
 from agent.tools.tool import Outcome, ToolContext, tool
@@ -57,6 +58,7 @@ def _describe(
         network=everything,
         hosts=named if by_host else (),
         undoable=closed and not network and not named and not background,
+        digest=command_digest(context.workspace, place.path, command),
     )
 
 

@@ -8,7 +8,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -23,6 +23,7 @@ from agent.safety.grants import Rule
 from agent.safety.host_gate import HostGate
 from agent.safety.policy import Decision, PolicyContext, ProposedCall, decide
 from agent.safety.quoting import quote_untrusted
+from agent.safety.redact import mask_shapes, readings
 from agent.safety.rules import session_rule, standing_rule
 from agent.safety.sandbox import Sandbox
 from agent.safety.taint import Taint
@@ -279,8 +280,7 @@ class Toolbox:
         finally:
             if outcome is not None:
                 text = clip(scope.scrub(outcome.text), scope.max_chars)
-                if outcome.source:
-                    source = scope.scrub(outcome.source)
+                if source := scope.scrub(outcome.source):
                     scope.taint.read(source, text)
                     text = quote_untrusted(text, source)
                 elif prepared is not None and outcome.ok and prepared.effect.kind in ("read", "execute"):
@@ -309,7 +309,7 @@ class Toolbox:
         proposed = ProposedCall(prepared.tool.name, prepared.arguments, effect)
         rules = await scope.grants.valid(scope.conversation_id) if scope.grants else ()
         decision = decide(proposed, _policy_context(effect, scope, rules))
-        if await _carries_a_key(effect, scope):
+        if await asyncio.to_thread(_carries_a_key, prepared, scope):
             decision = Decision("deny", "it would carry a key of yours out")
         verdict: str = decision.outcome
         refusal, by = f"Denied by the safety policy: {decision.reason}.", "policy"
@@ -358,7 +358,7 @@ class Toolbox:
             context.call_id,
             prepared.tool.name,
             effect.kind,
-            scope.scrub(effect.summary),
+            mask_shapes(scope.scrub(effect.summary)),
             _scrubbed(detail, scope.scrub),
         )
         if verdict != "allow":
@@ -435,7 +435,15 @@ class Toolbox:
         seconds = time.monotonic() - started
         note = {"text": one_line(outcome.text, 300), **outcome.detail, **await _changed(scope, snapshot)}
         await scope.record_end(effect_id, "done" if outcome.ok else "failed", seconds, _scrubbed(note, scope.scrub))
-        return outcome, seconds
+        return replace(outcome, source=outcome.source or _from_outside(prepared.effect, scope)), seconds
+
+
+def _from_outside(effect: Effect, scope: CallScope) -> str:
+    """The source of what a program printed that was let out of the fence: it may have come from anywhere. Without any
+    fence every command asks, and nothing tells those with network from the others."""
+    if effect.kind != "execute" or not effect.network or scope.sandbox is None:
+        return ""
+    return f"the network, by {effect.summary.removeprefix('Run ')}"
 
 
 def _spoken(effect: Effect) -> str:
@@ -481,14 +489,18 @@ async def _settle(task: asyncio.Future[Outcome], tool: Tool) -> Outcome | None:
     return None
 
 
-async def _carries_a_key(effect: Effect, scope: CallScope) -> bool:
-    """Whether a key stands in what leaves the computer: plain or written another way, in words or in files."""
+def _carries_a_key(prepared: Prepared, scope: CallScope) -> bool:
+    """Whether a key stands in what leaves the computer: plain or written another way, in words or in files. Blocks for
+    long texts and files."""
+    effect = prepared.effect
     reaches = effect.kind == "execute" and (effect.network or bool(effect.hosts))
     if effect.kind not in ("fetch", "send", "ask", "use") and not reaches:
         return False
-    if any(scope.scrub(text) != text for text in (*effect.addresses, effect.action, *effect.argv)):
+    given = json.dumps(dict(prepared.arguments), ensure_ascii=False)
+    texts = (given, *_texts(prepared.arguments), *effect.addresses, effect.action, *effect.argv)
+    if any(scope.scrub(reading) != reading for text in dict.fromkeys(texts) for reading in readings(text)):
         return True
-    return effect.kind == "send" and await asyncio.to_thread(_files_carry_a_key, effect, scope.scrub)
+    return effect.kind == "send" and _files_carry_a_key(effect, scope.scrub)
 
 
 def _files_carry_a_key(effect: Effect, scrub: Callable[[str], str]) -> bool:
@@ -496,6 +508,18 @@ def _files_carry_a_key(effect: Effect, scrub: Callable[[str], str]) -> bool:
     with contextlib.suppress(OSError, ToolError):
         return any(enclosures.carries_a_key(place.path, scrub) for place in effect.places if not place.secret)
     return False
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All strings in the arguments of a call."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from (str(key), *_texts(inner))
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from _texts(inner)
 
 
 def _policy_context(effect: Effect, scope: CallScope, rules: tuple[Rule, ...]) -> PolicyContext:
@@ -537,14 +561,17 @@ def _words(error: BaseException) -> str:
 
 
 def _scrubbed(detail: Mapping[str, Any], scrub: Callable[[str], str]) -> dict[str, Any]:
-    """Receipts are stored: no secret may be in them."""
+    """Receipts are stored: no secret may be in them. Undo needs the paths: only known secrets are taken out there."""
 
-    def clean(value: Any) -> Any:
+    def clean(value: Any, *, path: bool = False) -> Any:
         if isinstance(value, str):
-            return scrub(value)
+            return scrub(value) if path else mask_shapes(scrub(value))
         if isinstance(value, Mapping):
-            return {key: clean(entry) for key, entry in value.items()}
-        return [clean(entry) for entry in value] if isinstance(value, (list, tuple)) else value
+            return {key: clean(entry, path=path or key in _PATHS) for key, entry in value.items()}
+        return [clean(entry, path=path) for entry in value] if isinstance(value, (list, tuple)) else value
 
     cleaned: dict[str, Any] = clean(detail)
     return cleaned
+
+
+_PATHS = ("paths", "path", "before", "changes", "action_hash")

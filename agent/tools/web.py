@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import unicodedata
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -35,7 +36,7 @@ def web_tools(settings: Callable[[], Settings], key: Key, client: WebClient) -> 
             hosts=(host,),
             addresses=(url,),
             title="Read a web page?",
-            action=visible(url),
+            action=visible(url) + _both_ways(host),
         )
 
     @tool("fetch", describe_fetch, seconds=60.0)
@@ -103,6 +104,18 @@ def _image(page: Fetched, kind: str, source: str) -> Outcome:
         raise ToolError(f"The picture has more than {_LARGEST_IMAGE:,} bytes.")
     picture = Image(kind, page.body)
     return Outcome(f"A picture ({kind}, {len(page.body):,} bytes).", source=source, images=(picture,))
+
+
+def _both_ways(host: str) -> str:
+    """A host in other letters than the plain ones as the network knows it and as people read it; else nothing."""
+    folded = unicodedata.normalize("NFKC", host).lower()
+    try:
+        sent, read = folded.encode("idna").decode(), folded.encode("idna").decode("idna")
+    except UnicodeError:
+        return ""  # no name that can be looked up: the request will say so
+    if sent != read:
+        return f"\n\n{sent} is {read}"
+    return "" if sent == host.lower() else f"\n\nThe host is read as {sent}"
 
 
 def _host(url: str) -> str:

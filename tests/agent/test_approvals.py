@@ -2,12 +2,14 @@
 
 import asyncio
 import time
+from dataclasses import replace
 
 import pytest
 
-from agent.events import ApprovalAsked, ApprovalResolved
+from agent.events import Approval, ApprovalAsked, ApprovalResolved
 from agent.safety.approvals import ApprovalDesk
 from agent.safety.effects import Effect
+from agent.safety.grants import Rule
 
 EFFECT = Effect("execute", "Run ls", title="Run a command?", action="ls -la\n\nin /home/me")
 
@@ -16,6 +18,8 @@ class Asking:
     def __init__(self, seconds=5.0):
         self.events = []
         self.log = []
+        self.questions = []
+        self.decided = []
         self.desk = ApprovalDesk(self.publish, lambda: seconds, self.on_asked, self.on_decided)
 
     def publish(self, event):
@@ -24,10 +28,12 @@ class Asking:
 
     async def on_asked(self, approval, action_hash):
         await asyncio.sleep(0)
+        self.questions.append((approval, action_hash))
         self.log.append(f"saved question {action_hash}")
 
     async def on_decided(self, approval_id, choice, by):
         await asyncio.sleep(0)
+        self.decided.append((approval_id, choice, by))
         self.log.append(f"saved {choice} by {by}")
 
     def ask(self):
@@ -109,3 +115,62 @@ async def test_questions_of_several_turns_are_kept_apart():
     asking.desk.resolve(first.id, "deny", "desktop")
     assert (await one).choice == "deny"
     assert sum(isinstance(event, ApprovalAsked) for event in asking.events) == 2
+
+
+async def test_everything_that_is_asked_is_on_the_question():
+    asking = Asking()
+    effect = replace(EFFECT, undoable=True, always=Rule("command", "execute", "x", "ls in ~"))
+    task = asyncio.ensure_future(
+        asking.desk.ask(
+            effect,
+            tool="run_command",
+            action_hash="h1",
+            reason="because",
+            conversation_id=3,
+            turn_id=4,
+            call_id="c5",
+            session="ls today",
+            sources=("a page", "p\u0430ge"),
+            sandbox="bubblewrap",
+        )
+    )
+    (approval,) = await asking.asked()
+    assert len(approval.id) == 16 and int(approval.id, 16) >= 0
+    wanted = Approval(
+        approval.id,
+        3,
+        4,
+        "c5",
+        "run_command",
+        "Run a command?",
+        "ls -la\n\nin /home/me",
+        "because",
+        undoable=True,
+        always="ls in ~",
+        expires_at=approval.expires_at,
+        session="ls today",
+        sources=("a page", "p‹а Cyrillic U+0430›ge"),
+        sandbox="bubblewrap",
+    )
+    assert approval == wanted
+    assert asking.desk.resolve(approval.id, "conversation", "desktop")
+    assert (await task).choice == "conversation"
+    assert asking.desk.pending() == () and asking.decided == [(approval.id, "conversation", "desktop")]
+    assert asking.questions == [(approval, "h1")]
+    assert not asking.desk.resolve(approval.id, "allow", "desktop")
+
+
+@pytest.mark.parametrize("choice", ["allow", "deny", "always", "conversation"])
+async def test_only_what_is_offered_can_be_chosen(choice):
+    asking = Asking()
+    rule = Rule("command", "execute", "x", "ls in ~")
+    question = {"tool": "t", "action_hash": "h", "reason": "", "conversation_id": 1, "turn_id": 2, "call_id": "c"}
+    task = asyncio.ensure_future(asking.desk.ask(replace(EFFECT, always=rule), session="today", **question))
+    (approval,) = await asking.asked()
+    assert asking.desk.resolve(approval.id, choice, "desktop") and (await task).choice == choice
+    task = asyncio.ensure_future(asking.desk.ask(EFFECT, **question))
+    (approval,) = await asking.asked()
+    assert asking.desk.resolve(approval.id, choice, "desktop") is (choice in ("allow", "deny"))
+    assert asking.desk.resolve(approval.id, "deny", "desktop") is (choice not in ("allow", "deny"))
+    await task
+    assert (approval.always, approval.session, approval.sandbox, approval.sources) == ("", "", "", ())

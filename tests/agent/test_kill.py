@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import sqlite3
 import sys
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -97,6 +99,36 @@ async def test_what_was_done_is_not_done_again_but_shown_as_interrupted(model: M
         assert last.status == "answered"
     finally:
         await service.stop()
+
+
+async def test_a_question_of_a_process_that_is_gone_cannot_be_answered_any_more(
+    model: ModelServer, paths: Paths
+) -> None:
+    call = Call("write_file", {"path": "a.txt", "text": "x"})
+    model.script = [Reply("I ask.", calls=[call]), Reply("I ask again.", calls=[call]), Reply("done")]
+    async with doomed("--silent", "write it") as process:
+        assert process.stdout is not None
+        old = (await asyncio.wait_for(process.stdout.readline(), 20)).decode().strip()
+    assert not (paths.workspace / "a.txt").exists()
+
+    service = await AgentService.start(paths, resident=True)
+    heard = Heard(service)
+    try:
+        await until(lambda: len(service.pending_approvals()) == 1)
+        (asked,) = service.pending_approvals()
+        assert asked.id != old and asked.expires_at - time.time() > 590, "it is asked anew, with time to answer"
+        assert not await service.resolve_approval(old, "allow", "somebody with the old card")
+        assert not (paths.workspace / "a.txt").exists()
+        assert await service.resolve_approval(asked.id, "allow", "desktop")
+        assert not await service.resolve_approval(asked.id, "allow", "telegram:1"), "used once"
+        await heard.wait(TurnFinished)
+        assert (paths.workspace / "a.txt").read_text() == "x"
+    finally:
+        await service.stop()
+    with sqlite3.connect(paths.database) as db:
+        rows = db.execute("SELECT id, choice FROM approvals").fetchall()
+    db.close()
+    assert rows == [(asked.id, "allow")], "no question is left open"
 
 
 async def test_a_second_resident_is_refused_while_the_first_runs(model: ModelServer, paths: Paths) -> None:

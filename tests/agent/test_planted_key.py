@@ -17,6 +17,10 @@ from tests.peers.replies import Call, HttpFault, Reply
 
 PLANTED = "sk-planted-7f3a9c21e5d84b06"
 TOKEN = "987654321:AAplantedPLANTEDplantedPLANTEDpla-Q"
+OTHERS = {
+    f"TRAYCLAW_KEY_{name}": f"plantedKEYof{name}0815"
+    for name in ("OPENAI", "ANTHROPIC", "GEMINI", "BRAVE", "TAVILY", "DISCORD", "SLACK", "SLACK_APP", "EMAIL")
+} | {"TRAYCLAW_PASSPHRASE": "planted correct horse battery"}
 ROOT = Path(__file__).parents[2]
 
 LOOK = "env; cat /proc/$PPID/environ 2>/dev/null | tr '\\0' '\\n'; cat /proc/$PPID/cmdline | tr '\\0' ' '"
@@ -27,7 +31,7 @@ async def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         subprocess.run,
         [sys.executable, "-m", "agent", *arguments],
         cwd=ROOT,
-        env={**os.environ, "TRAYCLAW_KEY_LOCAL": PLANTED, "TRAYCLAW_KEY_TELEGRAM": TOKEN},
+        env={**os.environ, "TRAYCLAW_KEY_LOCAL": PLANTED, "TRAYCLAW_KEY_TELEGRAM": TOKEN, **OTHERS},
         capture_output=True,
         text=True,
         timeout=60,
@@ -64,7 +68,7 @@ async def test_the_key_is_nowhere_but_in_the_request(paths: Paths, model: ModelS
     assert all(request.headers["authorization"] == f"Bearer {PLANTED}" for request in model.chats)
     tool_result = model.chats[1].messages[-1]["content"]
     assert "PATH=" in tool_result, "the command did not see its environment"
-    for secret in (PLANTED, TOKEN, PLANTED[-16:], TOKEN[-16:]):
+    for secret in (PLANTED, TOKEN, PLANTED[-16:], TOKEN[-16:], *OTHERS.values()):
         assert secret not in tool_result
         for output in outputs:
             assert secret not in output.stdout + output.stderr

@@ -5,11 +5,14 @@ Nothing here runs without a fence that was proven a moment before.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
 import socket
+import tarfile
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -112,3 +115,49 @@ async def test_no_secret_of_the_agent_is_seen(
         monkeypatch.setenv(name, PLANTED)
     result = await desk.call("run_command", command=row["input"], timeout=5)
     assert PLANTED not in result.text
+
+
+def pack(path: Path, what: str) -> None:
+    """The archive that a row speaks of."""
+    if what.startswith("zip"):
+        with zipfile.ZipFile(path, "w") as archive:
+            for name in ("a\0b.txt", "..\\..\\x", "../../x", "/etc/trayclaw-planted"):
+                archive.writestr(name, PLANTED)
+        return
+    with tarfile.open(path, "w") as archive:
+
+        def add(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> None:
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.linkname = kind, link
+            entry.size = len(PLANTED) if kind == tarfile.REGTYPE else 0
+            archive.addfile(entry, io.BytesIO(PLANTED.encode()) if entry.size else None)
+
+        if "absolute" in what:
+            add("/etc/cron.d/x")
+            add("/etc/trayclaw-planted")
+        elif "symlink" in what:
+            add("a", tarfile.SYMTYPE, "/etc")
+            add("a/passwd")
+            add("home", tarfile.SYMTYPE, "../..")
+            add("home/Documents/letter.txt")
+        else:
+            add("x", tarfile.LNKTYPE, "../../x")
+            add("y", tarfile.LNKTYPE, "../Documents/letter.txt")
+            add("y")
+
+
+@pytest.mark.parametrize(
+    "how", ["tar xPf {}", "python3 -c 'import shutil; shutil.unpack_archive(\"{}\")'", "unzip -: -o {}"]
+)
+@pytest.mark.parametrize("row", rows("archive"), ids=lambda row: row["id"])
+async def test_an_archive_unpacks_nothing_outside(desk: ToolDesk, row: dict[str, Any], how: str) -> None:
+    name = "a.zip" if row["input"].startswith("zip") else "a.tar"
+    pack(desk.folder / name, row["input"])
+    (desk.home / "Documents" / "letter.txt").write_text("a letter")
+    before = outside(desk)
+    await desk.call("run_command", command=how.format(name), timeout=20)
+    assert outside(desk) == before and desk.questions == []
+    assert not Path("/etc/cron.d/x").exists() and not Path("/etc/trayclaw-planted").exists()
+    assert not (desk.home / "x").exists()
+    await desk.call("read_file", path=name)
+    assert outside(desk) == before, "reading a document unpacks nothing"

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from agent.errors import ToolError
+from agent.safety.workspace import _refuse_windows_oddities as refuse_windows_oddities
 from tests.agent.tool_desk import ToolDesk
 
 CORPUS = Path(__file__).resolve().parents[3] / "shared" / "corpora" / "security_cases.jsonl"
@@ -84,6 +85,9 @@ async def test_a_path_does_not_lead_out_of_the_workspace_unasked(desk: ToolDesk,
     written = await desk.call("write_file", path=row["input"], text="x")
     if row["required_outcome"] == "block":
         assert not read.ok and not written.ok
+    if row["required_outcome"] == "block_on_windows":
+        with pytest.raises(ToolError):
+            refuse_windows_oddities(row["input"])
     if row["required_outcome"] == "clean_error":
         assert not read.ok and "not an ordinary file" in read.text
     assert {path: path.stat().st_mtime_ns for path in outside} == outside

@@ -194,11 +194,11 @@ async def test_an_unexpected_error_is_told_and_nothing_ends(
         await until(ready(app))
 
         async def broken() -> None:
-            raise ZeroDivisionError("by nothing")
+            raise ZeroDivisionError("by nothing, with sk-proj-abcdefghijklmnop0123456789")
 
         tasks.run(broken())
         notice = await until(lambda: app.window.notices().get("crash"), "the notice")
-        assert "ZeroDivisionError: by nothing" in notice.text.text()
+        assert "ZeroDivisionError: by nothing, with [hidden]" in notice.text.text()
         assert app.bridge.state.phase == "running"
         loop.set_exception_handler(None)
 
