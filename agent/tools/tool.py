@@ -134,6 +134,15 @@ class Tool:
         documented = {name: " ".join(words.split()) for name, words in _ARGUMENT.findall(arguments)}
         return ToolSpec(self.name, " ".join(description.split()), parameters_of(self.function, documented))
 
+    @cached_property
+    def shown(self) -> ToolSpec:
+        """The specification as it is sent: without what only the validation needs, in every request of every turn."""
+        if self.given is not None:
+            return self.given
+        spare = {"additionalProperties": False, "required": []}
+        kept = {key: value for key, value in self.spec.parameters.items() if key not in spare or value != spare[key]}
+        return ToolSpec(self.spec.name, self.spec.description, kept)
+
 
 _ARGUMENT = re.compile(r"^ {4}(\w+): ((?:.+(?:\n {6,}.+)*))", re.MULTILINE)
 

@@ -192,9 +192,9 @@ class Toolbox:
         """What the model is offered, in a stable order (prompt caches depend on it): all but the deferred tools, then
         those of them that it has found (`revealed`) in the order in which it found them."""
         tools = self.tools(names)
-        later = {tool.name: tool.spec for tool in tools if tool.deferred}
+        later = {tool.name: tool.shown for tool in tools if tool.deferred}
         found = (later[name] for name in dict.fromkeys(revealed) if name in later)
-        return (*(tool.spec for tool in tools if not tool.deferred), *found)
+        return (*(tool.shown for tool in tools if not tool.deferred), *found)
 
     def find(self, name: str, names: Collection[str] | None = None) -> Tool | None:
         """A tool by its name, None when there is none or `names` leave it out."""

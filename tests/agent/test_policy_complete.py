@@ -18,6 +18,7 @@ from agent.safety.rules import standing_rule
 from agent.safety.workspace import Place
 
 HOME = Path("/home/me")
+HERE = "telegram:4242"
 
 
 def place(name: str = "TrayClaw/a.txt", **marks: Any) -> Place:
@@ -58,12 +59,26 @@ ROWS: dict[str, list[Effect]] = {
     "write elsewhere": files("write", ELSEWHERE + READABLE),
     "write start-up files, git hooks, key stores": files("write", PROTECTED),
     "run a fenced program without network there": programs(WORKSPACES),
-    "run any other program": programs(WORKSPACES, network=True) + programs(ELSEWHERE + READABLE),
+    "run any other program (network, named hosts)": programs(WORKSPACES, network=True)
+    + programs(WORKSPACES, hosts=("pypi.org",))
+    + programs(ELSEWHERE + READABLE),
     "read the web": [WEB],
-    "send to people": [Effect("send", "Send it", recipients=("Anna",))],
-    "use an outside tool or an unknown skill": [Effect("use", "Use it")],
+    "send to the conversation that asked": [
+        Effect("send", "Send it", recipients=(HERE,)),
+        Effect("send", "Send it", (WORKSPACES[0],), recipients=(HERE,)),
+    ],
+    "send to others, or files not readable unasked": [
+        Effect("send", "Send it", recipients=("Anna",)),
+        Effect("send", "Send it", recipients=(HERE, "Anna")),
+        Effect("send", "Send it", ELSEWHERE, recipients=(HERE,)),
+        Effect("send", "Send it", (CREDENTIALS[0],), recipients=(HERE,)),
+    ],
+    "use an outside tool": [Effect("use", "Use it")],
+    "follow a new or changed skill": [Effect("follow", "Follow it")],
+    "follow a skill as the person accepted it": [Effect("follow", "Follow it", vouched="person")],
+    "follow one that came along and runs nothing": [Effect("follow", "Follow it", vouched="shipped")],
     "start a subagent (its own calls are decided)": [Effect("delegate", "Start it")],
-    "ask the person": [Effect("ask", "Ask it")],
+    "ask the person, look for a tool": [Effect("ask", "Ask it"), Effect("find", "Find it")],
 }
 
 
@@ -117,6 +132,7 @@ def test_every_cell(name: str, column: str, cell: str) -> None:
             taint=("the page evil.example",) if tainted else (),
             background=("notes.txt",) if earlier else (),
             sandboxed=True,
+            here=HERE,
         )
         decision = decide(ProposedCall("t", {}, effect), context)
         assert decision.outcome == expected(cell, tainted=tainted, earlier=earlier), (effect, tainted, earlier)
@@ -195,7 +211,23 @@ REASONS = [
     (
         programs(WORKSPACES, network=True)[0],
         {"sandboxed": True},
-        "the program may reach the network, and what it sends there cannot be taken back",
+        "the program may reach all of the network, and what it sends there cannot be taken back",
+    ),
+    (
+        programs(WORKSPACES, hosts=("pypi.org", "example.com"))[0],
+        {"sandboxed": True},
+        "the program may reach pypi.org, example.com, and what it sends there cannot be taken back",
+    ),
+    (
+        Effect("send", "", recipients=(HERE,)),
+        {"here": HERE, "taint": ("the page x",)},
+        "it sends something after the page x was read, which may be where the wish comes from",
+    ),
+    (Effect("send", "", recipients=(HERE,)), {"here": HERE, "mode": "careful"}, "every effect asks in this mode"),
+    (
+        Effect("follow", ""),
+        {},
+        "it tells TrayClaw what to do, and you have not accepted it as it is now",
     ),
     (WEB, {"mode": "careful"}, "every effect asks in this mode"),
     (
