@@ -1,0 +1,248 @@
+"""Takes Slack's events one by one: in order within a conversation, committed before Slack is told, none twice."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
+
+from agent.channels import slack_files
+from agent.channels.channel import Inbound, Needs, Receive, ReportHealth
+from agent.channels.slack_bot import SlackBot
+from agent.channels.slack_inbound import (
+    COMMAND,
+    Event,
+    Found,
+    from_command,
+    from_message,
+    from_press,
+    people_in,
+    place,
+    readable,
+)
+from agent.channels.slack_memory import SlackMemory
+from agent.channels.slack_socket import Acknowledge, Envelope
+from agent.channels.slack_text import context
+from agent.errors import ChannelError, StorageError
+
+log = logging.getLogger(__name__)
+
+SAVE_AGAIN_SECONDS = 5.0
+ACKNOWLEDGE_SECONDS = 2.5
+OVERLAP_SECONDS = 600.0
+"""Slack may deliver in another order than it was written, and tries again for some minutes."""
+_AGAIN_SECONDS = 5.0
+_MOST_TAKEN = 5000
+_MOST_NAMES = 20
+_ELSEWHERE = (
+    f"`{COMMAND}` works in the direct chat with me. Here, mention me with the command, in the thread it is for."
+)
+
+T = TypeVar("T")
+
+
+class _Taking(NamedTuple):
+    chat_id: str
+    task: asyncio.Task[None]
+
+
+class SlackIntake:
+    """One connection's life. `taken` are transport ids that were committed, the latest last; they outlive it."""
+
+    def __init__(
+        self,
+        bot: SlackBot,
+        needs: Needs,
+        memory: SlackMemory,
+        taken: dict[str, None],
+        receive: Receive,
+        report: ReportHealth,
+    ) -> None:
+        self._bot = bot
+        self._needs = needs
+        self._memory = memory
+        self._taken = taken
+        self._receive = receive
+        self._report = report
+        self._taking: dict[str, _Taking] = {}
+        self._readable: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Ends with the error of a defect."""
+
+    def handle(self, envelope: Envelope, acknowledge: Acknowledge) -> None:
+        """Take what an envelope holds; it is acknowledged in time."""
+        payload: Event = envelope.get("payload") or {}
+        found: Found | None = None
+        match envelope.get("type"):
+            case "events_api":
+                event = payload.get("event") or {}
+                if event.get("type") in ("message", "app_mention"):
+                    found = from_message(event, self._bot.user_id, self._bot.bot_id)
+                elif event.get("type") == "assistant_thread_started":
+                    self._spawn(self._open_assistant(event.get("assistant_thread") or {}))
+            case "interactive":
+                found = from_press(payload)
+            case "slash_commands":
+                found = from_command(payload)
+                if found is None:
+                    self._spawn(_told(acknowledge, {"response_type": "ephemeral", "text": _ELSEWHERE}))
+                    return
+        if found is None or found.inbound.transport_id in self._taken:
+            self._spawn(_told(acknowledge))
+            return
+        task = self._begin(found, payload)
+        self._spawn(self._acknowledge(task, found, acknowledge))
+
+    async def read_up(self) -> None:
+        """Take what was written while nobody listened."""
+        channels = await self._patiently(self._bot.conversations) or []
+        self._readable = set(channels)
+        places = [(channel, "") for channel in channels] + [place(chat_id) for chat_id in self._memory.threads]
+        oldest = self._memory.oldest(OVERLAP_SECONDS)
+        for channel, thread in dict.fromkeys(places):
+            messages = await self._patiently(partial(self._bot.messages, channel, thread, oldest))
+            tasks = []
+            for message in messages or ():
+                found = from_message({**message, "channel": channel}, self._bot.user_id, self._bot.bot_id)
+                if found is not None and found.inbound.transport_id not in self._taken:
+                    tasks.append(self._begin(found, {}))
+            await asyncio.gather(*tasks)
+        await self.surely(self._memory.read_up)
+
+    async def stop(self) -> None:
+        """End what is under way: what was not committed comes again."""
+        tasks = [*self._tasks, *(one.task for one in self._taking.values())]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def start_reading_up(self) -> None:
+        """Read up in the background."""
+        self._spawn(self.read_up())
+
+    async def surely(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Do it again while the database cannot take it."""
+        failed = False
+        while True:
+            try:
+                result = await work()
+            except StorageError as error:
+                log.error("a message from Slack waits: %s", error)
+                self._report("degraded", f"New messages cannot be saved: {error}")
+                failed = True
+                await asyncio.sleep(SAVE_AGAIN_SECONDS)
+            else:
+                if failed:
+                    self._report("ready", self._bot.address)
+                return result
+
+    def _begin(self, found: Found, payload: Event) -> asyncio.Task[None]:
+        """Take it, or give the task that does already: `message` and `app_mention` tell of the same one."""
+        key = found.inbound.transport_id
+        if (known := self._taking.get(key)) is not None:
+            return known.task
+        self._memory.begin(key, "" if found.inbound.edits or found.inbound.pressed else found.ts)
+        before = [one.task for one in self._taking.values() if one.chat_id == found.inbound.chat_id]
+        task = asyncio.create_task(self._take(found, payload, before))
+        self._taking[key] = _Taking(found.inbound.chat_id, task)
+        task.add_done_callback(self._ended)
+        return task
+
+    async def _take(self, found: Found, payload: Event, before: list[asyncio.Task[None]]) -> None:
+        """Hand a message over after those before it; returns when it is committed."""
+        await asyncio.gather(*before)
+        key = found.inbound.transport_id
+        known = await self.surely(lambda: self._needs.knows(found.inbound.sender_id))
+        inbound = await self._completed(found, fetch=known)
+        if inbound.text or inbound.images or inbound.files:
+            await self.surely(lambda: self._receive(inbound))
+        self._taken[key] = None
+        while len(self._taken) > _MOST_TAKEN:
+            del self._taken[next(iter(self._taken))]
+        await self.surely(lambda: self._memory.committed(key))
+        if inbound.files:
+            await self.surely(lambda: self._memory.add_fetched(key))
+        del self._taking[key]
+        if inbound.pressed and known:
+            self._spawn(self._show_choice(payload, inbound.sender_name))
+
+    async def _completed(self, found: Found, *, fetch: bool) -> Inbound:
+        """With names for ids, and with its files."""
+        inbound = found.inbound
+        name = inbound.sender_name or await self._bot.name_of(inbound.sender_id)
+        title = name if inbound.direct else await self._bot.name_of_channel(found.channel)
+        text = inbound.text
+        if not inbound.pressed and found.ts:
+            names = {user: await self._bot.name_of(user) for user in sorted(people_in(text))[:_MOST_NAMES]}
+            text = readable(text, names)
+        inbound = dataclasses.replace(
+            inbound,
+            sender_name=name,
+            title=title,
+            text=text,
+            addressed=inbound.addressed or self._memory.takes_part(inbound.chat_id),
+        )
+        if not fetch or not found.files or self._memory.was_fetched(inbound.transport_id):
+            return inbound
+        fetched = await slack_files.fetch(self._bot, self._needs.files, found.files)
+        text = "\n\n".join(part for part in (text, *fetched.notes) if part)
+        return dataclasses.replace(inbound, text=text, images=fetched.images, files=fetched.files)
+
+    async def _acknowledge(self, task: asyncio.Task[None], found: Found, acknowledge: Acknowledge) -> None:
+        """See the docstring of `agent.channels.slack`."""
+        await asyncio.wait({task}, timeout=ACKNOWLEDGE_SECONDS)
+        inbound = found.inbound
+        safe = (
+            not (inbound.edits or inbound.pressed)
+            and found.channel in self._readable
+            and self._memory.can_be_read_again(found.ts, inbound.chat_id, found.thread)
+        )
+        if not task.done() and not safe:
+            await asyncio.wait({task})
+        if not task.done() or (not task.cancelled() and task.exception() is None):
+            await acknowledge()
+
+    async def _show_choice(self, payload: Event, name: str) -> None:
+        """Put what was pressed in place of the buttons."""
+        message, action = payload.get("message") or {}, payload["actions"][0]
+        label = str((action.get("text") or {}).get("text") or action.get("value"))
+        kept = [block for block in message.get("blocks") or () if block.get("type") != "actions"]
+        channel, ts = str(payload["channel"]["id"]), str(message.get("ts") or "")
+        try:
+            await self._bot.edit(channel, ts, str(message.get("text") or label), [*kept, context(f"{label} · {name}")])
+        except ChannelError as error:
+            log.info("the buttons of a Slack message stay: %s", error)
+
+    async def _open_assistant(self, thread: Event) -> None:
+        channel, ts = thread.get("channel_id"), thread.get("thread_ts")
+        if channel and ts:
+            await self.surely(lambda: self._memory.add_assistant(f"{channel}:{ts}"))
+
+    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T | None:
+        """The answer, after waits that Slack asks for; None where the app may not ask."""
+        while True:
+            try:
+                return await ask()
+            except ChannelError as error:
+                if not error.retryable:
+                    log.info("missed messages cannot be read: %s", error)
+                    return None
+                await asyncio.sleep(error.retry_after or _AGAIN_SECONDS)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None and not self.failed.done():
+            self.failed.set_exception(error)
+
+
+async def _told(acknowledge: Acknowledge, answer: dict[str, Any] | None = None) -> None:
+    await acknowledge(answer)
