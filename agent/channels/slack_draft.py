@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agent.channels.channel import Delivered, Outbound
+from agent.channels.delivery import AFTER_BREAK
 from agent.channels.slack_bot import SlackBot
 from agent.channels.slack_inbound import place
 from agent.channels.slack_text import Piece, message_pieces, preview, with_buttons
@@ -35,6 +36,7 @@ class SlackDraft:
         self._text = ""
         self._shown: Piece | None = None
         self._ts: str | None = None
+        self._unsure = False
         self._sent: list[str] = []
         self._grown = asyncio.Event()
         self._closing = asyncio.Event()
@@ -53,10 +55,11 @@ class SlackDraft:
         await self._close()
         bot = self._bot()
         pieces = await asyncio.to_thread(pieces_of, message)
+        note = message.note or (AFTER_BREAK if self._unsure else "")
         if not pieces:
             await self.discard()
         elif self._ts is not None and not self._sent:
-            first = pieces[0]._replace(note=message.note)
+            first = pieces[0]._replace(note=note)
             try:
                 await bot.edit(self._channel, self._ts, first.text, first.blocks)
                 self._sent.append(f"{self._channel}:{self._ts}")
@@ -64,7 +67,7 @@ class SlackDraft:
                 if error.kind != "not_found":
                     raise
                 self._ts = None
-        await send_rest(bot, self._channel, self._thread, pieces, self._sent, message.note, message.files)
+        await send_rest(bot, self._channel, self._thread, pieces, self._sent, note, message.files)
         return Delivered(tuple(self._sent))
 
     async def discard(self) -> None:
@@ -105,8 +108,11 @@ class SlackDraft:
                     await self._show(piece)
                     edits += 1
             except ChannelError as error:
-                if not error.retryable or error.uncertain:
-                    return  # a first message that may have arrived must not be sent again
+                if self._ts is None and error.uncertain:
+                    self._unsure = True
+                    return  # it may stand there and cannot be edited: the answer says so
+                if not error.retryable:
+                    return
                 pause = error.retry_after or _TROUBLE_SECONDS
             if await self._closes_within(pause):
                 return

@@ -75,7 +75,7 @@ def _refused(error: SlackApiError) -> ChannelError:
     if status == 429 or kind == "rate_limit":
         return rate_limited(getattr(response, "headers", {}))
     if not code and status >= 500:
-        return ChannelError("network", f"Slack is in trouble ({status}).", uncertain=True)
+        return ChannelError("network", f"Slack is in trouble ({status}).", uncertain=status != 503)
     if code == "missing_scope":
         needed = str(response.get("needed") or "a permission")
         return ChannelError(

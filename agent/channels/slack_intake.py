@@ -34,7 +34,7 @@ SAVE_AGAIN_SECONDS = 5.0
 ACKNOWLEDGE_SECONDS = 2.5
 OVERLAP_SECONDS = 600.0
 """Slack may deliver in another order than it was written, and tries again for some minutes."""
-_AGAIN_SECONDS = 5.0
+AGAIN_SECONDS = 5.0
 _MOST_TAKEN = 5000
 _MOST_NAMES = 20
 _ELSEWHERE = (
@@ -231,7 +231,7 @@ class SlackIntake:
                 if not error.retryable:
                     log.info("missed messages cannot be read: %s", error)
                     return None
-                await asyncio.sleep(error.retry_after or _AGAIN_SECONDS)
+                await asyncio.sleep(error.retry_after or AGAIN_SECONDS)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -66,6 +66,8 @@ class SlackApi:
         self.revoked: str = ""
         self.downloads: list[tuple[str, str]] = []
         """File id and authorization of each download."""
+        self.unreadable: set[str] = set()
+        """Ids of files that the app lacks the permission for."""
         self.uploads: list[tuple[str, str]] = []
         self.people: dict[str, Person] = {BOT: Person(BOT, "trayclaw", is_bot=True)}
         self.conversations: dict[str, Conversation] = {}
@@ -133,13 +135,13 @@ class SlackApi:
         channel: str = "",
         *,
         thread: str = "",
-        files: Sequence[tuple[str, bytes]] = (),
+        files: Sequence[File | tuple[str, bytes]] = (),
         bot_id: str = "",
     ) -> Message:
         """Somebody writes to the app, in a channel or in a thread. A mention in a channel makes two events."""
         direct = self.add_person(user)
         conversation = self.conversations[channel or direct]
-        stored = [self.add_file(name, data) for name, data in files]
+        stored = [one if isinstance(one, File) else self.add_file(*one) for one in files]
         message = Message(conversation.id, self._ts(), user, text, thread, bot_id=bot_id, files=stored)
         message.versions.append(text)
         conversation.messages.append(message)
@@ -373,7 +375,7 @@ class SlackApi:
         file = self.files.get(request.match_info["file"])
         authorization = request.headers.get("Authorization", "")
         self.downloads.append((request.match_info["file"], authorization))
-        if authorization != f"Bearer {self.token}":
+        if authorization != f"Bearer {self.token}" or request.match_info["file"] in self.unreadable:
             return web.Response(text="<html>Sign in</html>", content_type="text/html")  # as Slack does, with a 200
         if file is None:
             return web.Response(status=404)
