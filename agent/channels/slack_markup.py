@@ -27,7 +27,7 @@ _FENCE = "```"
 
 def render(tree: SyntaxTreeNode, table: Callable[[SyntaxTreeNode], str]) -> str:
     """The whole text. `table` gives the lines of a table, escaped."""
-    return _Renderer(table).blocks(tree, in_quote=False).strip("\n")
+    return _Renderer(table).blocks(tree, nested=False).strip("\n")
 
 
 def escape(text: str) -> str:
@@ -39,42 +39,42 @@ class _Renderer:
     def __init__(self, table: Callable[[SyntaxTreeNode], str]) -> None:
         self._table = table
 
-    def blocks(self, parent: SyntaxTreeNode, *, in_quote: bool) -> str:
-        return "\n\n".join(text for node in parent.children if (text := self._block(node, in_quote=in_quote)))
+    def blocks(self, parent: SyntaxTreeNode, *, nested: bool) -> str:
+        return "\n\n".join(text for node in parent.children if (text := self._block(node, nested=nested)))
 
-    def _block(self, node: SyntaxTreeNode, *, in_quote: bool) -> str:
+    def _block(self, node: SyntaxTreeNode, *, nested: bool) -> str:
         match node.type:
             case "paragraph" | "inline":
-                return _QUOTE.sub(_NO_WIDTH, _inline(node, ""))
+                return _QUOTE.sub(_NO_WIDTH, _unfenced(_inline(node, "")))
             case "heading":
-                return _marked("*", _inline(node, "*"))
+                return _marked("*", _unfenced(_inline(node, "*")))
             case "fence" | "code_block":
                 return _fenced(escape(node.content))
             case "table":
                 return _fenced(self._table(node))
             case "bullet_list" | "ordered_list":
-                return self._list(node, in_quote=in_quote)
+                return self._list(node)
             case "blockquote":
-                text = self.blocks(node, in_quote=True)
-                return text if in_quote else _quoted(text)  # they cannot be nested
+                text = self.blocks(node, nested=True)
+                return text if nested else _quoted(text)  # Slack knows them at the beginning of a line only
             case "hr":
                 return _RULE
             case _:
                 return escape(node.content)
 
-    def _list(self, node: SyntaxTreeNode, *, in_quote: bool) -> str:
+    def _list(self, node: SyntaxTreeNode) -> str:
         number = int(str(node.attrs.get("start", 1)))
         tight = all(child.hidden for item in node.children for child in item.children if child.type == "paragraph")
         items = [
-            self._item(item, "• " if node.type == "bullet_list" else f"{number + offset}. ", in_quote=in_quote)
+            self._item(item, "• " if node.type == "bullet_list" else f"{number + offset}. ")
             for offset, item in enumerate(node.children)
         ]
         return ("\n" if tight else "\n\n").join(items)
 
-    def _item(self, item: SyntaxTreeNode, bullet: str, *, in_quote: bool) -> str:
+    def _item(self, item: SyntaxTreeNode, bullet: str) -> str:
         text = ""
         for child in item.children:
-            block = self._block(child, in_quote=in_quote)
+            block = self._block(child, nested=True)
             if not text and child.type == "paragraph" and bullet == "• " and (task := _TASK.match(block)):
                 bullet, block = ("☐ " if task[1] == " " else "☑ "), block[task.end() :]
             block = _indented(block)
@@ -89,8 +89,13 @@ class _Renderer:
 
 def _fenced(code: str) -> str:
     """Slack has no languages and closes at the first three backticks."""
-    code = code.rstrip("\n").replace(_FENCE, f"``{_NO_WIDTH}`")
+    code = _unfenced(code.rstrip("\n"))
     return f"{_FENCE}\n{code}\n{_FENCE}" if code.strip() else ""
+
+
+def _unfenced(text: str) -> str:
+    """Three backticks anywhere would begin or end a code block."""
+    return text.replace(_FENCE, f"``{_NO_WIDTH}`")
 
 
 def _indented(block: str) -> str:
@@ -198,9 +203,9 @@ def _anchor(address: str, label: str) -> str:
     label = " ".join(label.split())
     if not address.lower().startswith(_LINK_SCHEMES):
         return escape(f"{label} ({address})" if label and address else label or address)
-    if not label or label in (address, address.partition(":")[2]):
-        return f"<{_address(address)}>"
-    return f"<{_address(address)}|{escape(label)}>"
+    target = _address(address)
+    shown = escape(label or address)
+    return f"<{target}>" if shown == target else f"<{target}|{shown}>"
 
 
 def _address(address: str) -> str:
