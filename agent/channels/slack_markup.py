@@ -20,7 +20,7 @@ _RULE = "—" * 10
 _MARKS = {"strong": "*", "em": "_", "s": "~"}
 _TASK = re.compile(r"\[([ xX])\]\s")
 _BARE_ADDRESS = re.compile(r"https?://[^\s<>|\"'`*~]+[^\s<>|\"'`*~.,;:!?)\]}]")
-_LITERAL = re.compile(r"(?<![\w])([*_~`])(?=[^\s*_~`])(?=.*\1)", re.DOTALL)
+_LITERAL = re.compile(r"(?<!\w)(?:[*_~](?=[^\s*_~`]|\Z)|`)")
 _QUOTE = re.compile(r"^(?=&gt;)", re.MULTILINE)
 _FENCE = "```"
 
@@ -95,7 +95,7 @@ def _fenced(code: str) -> str:
 
 def _unfenced(text: str) -> str:
     """Three backticks anywhere would begin or end a code block."""
-    return text.replace(_FENCE, f"``{_NO_WIDTH}`")
+    return re.sub(r"``(?=`)", f"``{_NO_WIDTH}", text)
 
 
 def _indented(block: str) -> str:
@@ -182,7 +182,7 @@ def _text(content: str) -> str:
 
 
 def _literal(text: str) -> str:
-    return escape(_LITERAL.sub(rf"\1{_NO_WIDTH}", text))
+    return escape(_LITERAL.sub(rf"\g<0>{_NO_WIDTH}", text))
 
 
 def _link(node: SyntaxTreeNode, marks: str) -> str:

@@ -33,7 +33,7 @@ def test_any_text_gives_mrkdwn_that_slack_reads_and_loses_no_letter(text: str) -
     [
         ("**bold** *italic* ~~gone~~ `a<b`", "*bold* _italic_ ~gone~ `a&lt;b`"),
         ("***both*** and **bold *in* it**", "_*both*_ and *bold _in_ it*"),
-        ("**two\nlines** and ** not **", "*two*\n*lines* and ** not **"),
+        ("**two\nlines** and ** not **", f"*two*\n*lines* and ** not **{HIDDEN}"),
         ("# A **bold** title", "*A bold title*"),
         ("a & b < c > d", "a &amp; b &lt; c &gt; d"),
         ("[x](https://e.org/?a=1&b=2)", "<https://e.org/?a=1&amp;b=2|x>"),

@@ -7,7 +7,7 @@ from typing import NamedTuple
 _ENTITY = re.compile(r"&(?:amp|lt|gt);")
 _FENCE = re.compile(r"```\n?(.*?)\n?```", re.DOTALL)
 _REFERENCE = re.compile(r"<((?:https?://|mailto:|tel:)[^<>|]*)(?:\|([^<>]*))?>")
-_CODE = re.compile(r"(?<!\w)`([^`\n]+)`(?!\w)")
+_CODE = re.compile(r"(?<!\w)`([^`\n\u200b][^`\n]*)`(?!\w)")
 _MARKS = {"*": "bold", "_": "italic", "~": "strike"}
 _HIDDEN = "\u200b"
 
