@@ -31,6 +31,7 @@ from agent.errors import ChannelError, StorageError
 log = logging.getLogger(__name__)
 
 SAVE_AGAIN_SECONDS = 5.0
+GATE_SECONDS = 10.0
 ACKNOWLEDGE_SECONDS = 2.5
 OVERLAP_SECONDS = 600.0
 """Slack may deliver in another order than it was written, and tries again for some minutes."""
@@ -44,9 +45,18 @@ _ELSEWHERE = (
 T = TypeVar("T")
 
 
+Place = tuple[str, str]
+"""A channel and a thread, empty for the top of the channel."""
+
+
 class _Taking(NamedTuple):
     chat_id: str
     task: asyncio.Task[None]
+
+
+class _Gate(NamedTuple):
+    place: Place
+    opened: asyncio.Event
 
 
 class SlackIntake:
@@ -69,6 +79,8 @@ class SlackIntake:
         self._report = report
         self._taking: dict[str, _Taking] = {}
         self._readable: set[str] = set()
+        self._unread: dict[Place, None] | None = None
+        self._gates: dict[str, _Gate] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Ends with the error of a defect."""
@@ -98,20 +110,45 @@ class SlackIntake:
         self._spawn(self._acknowledge(task, found, acknowledge))
 
     async def read_up(self) -> None:
-        """Take what was written while nobody listened."""
+        """Take what was written while nobody listened. New messages wait until what was missed before them in their
+        place is taken; places where some wait are read first."""
         channels = await self._patiently(self._bot.conversations) or []
         self._readable = set(channels)
         places = [(channel, "") for channel in channels] + [place(chat_id) for chat_id in self._memory.threads]
+        self._unread = dict.fromkeys(places)
+        self._open_gates()
         oldest = self._memory.oldest(OVERLAP_SECONDS)
-        for channel, thread in dict.fromkeys(places):
-            messages = await self._patiently(partial(self._bot.messages, channel, thread, oldest))
-            tasks = []
-            for message in messages or ():
-                found = from_message({**message, "channel": channel}, self._bot.user_id, self._bot.bot_id)
-                if found is not None and found.inbound.transport_id not in self._taken:
-                    tasks.append(self._begin(found, {}))
-            await asyncio.gather(*tasks)
+        while self._unread:
+            wanted = [gate.place for gate in self._gates.values() if gate.place in self._unread]
+            at = wanted[0] if wanted else next(iter(self._unread))
+            await self._read_place(at, oldest)
+            del self._unread[at]
+            self._open_gates()
         await self.surely(self._memory.read_up)
+
+    async def _read_place(self, at: Place, oldest: str) -> None:
+        for message in await self._patiently(partial(self._bot.messages, *at, oldest)) or ():
+            found = from_message({**message, "channel": at[0]}, self._bot.user_id, self._bot.bot_id)
+            if found is None or found.inbound.transport_id in self._taken:
+                continue
+            if (gate := self._gates.get(found.inbound.transport_id)) is not None:
+                gate.opened.set()
+            await self._begin(found, {}, missed=True)
+
+    def _open_gates(self) -> None:
+        for gate in self._gates.values():
+            if self._unread is not None and gate.place not in self._unread:
+                gate.opened.set()
+
+    async def _wait_for_earlier(self, key: str) -> None:
+        """Until what was missed before it is taken; not for ever: Slack may want us to ask slowly."""
+        try:
+            async with asyncio.timeout(GATE_SECONDS):
+                await self._gates[key].opened.wait()
+        except TimeoutError:
+            log.info("a new message is taken before older ones that were missed")
+        finally:
+            del self._gates[key]
 
     async def stop(self) -> None:
         """End what is under way: what was not committed comes again."""
@@ -140,20 +177,31 @@ class SlackIntake:
                     self._report("ready", self._bot.address)
                 return result
 
-    def _begin(self, found: Found, payload: Event) -> asyncio.Task[None]:
+    def _begin(self, found: Found, payload: Event, *, missed: bool = False) -> asyncio.Task[None]:
         """Take it, or give the task that does already: `message` and `app_mention` tell of the same one."""
-        key = found.inbound.transport_id
+        inbound = found.inbound
+        key = inbound.transport_id
         if (known := self._taking.get(key)) is not None:
             return known.task
-        self._memory.begin(key, "" if found.inbound.edits or found.inbound.pressed else found.ts)
-        before = [one.task for one in self._taking.values() if one.chat_id == found.inbound.chat_id]
+        said = bool(found.ts) and not inbound.pressed
+        self._memory.begin(key, found.ts if said and not inbound.edits else "")
+        before = [
+            one.task
+            for other, one in self._taking.items()
+            if one.chat_id == inbound.chat_id and not (missed and other in self._gates)
+        ]
+        at = (found.channel, found.thread)
+        if said and not missed and (self._unread is None or at in self._unread):
+            self._gates[key] = _Gate(at, asyncio.Event())
         task = asyncio.create_task(self._take(found, payload, before))
-        self._taking[key] = _Taking(found.inbound.chat_id, task)
+        self._taking[key] = _Taking(inbound.chat_id, task)
         task.add_done_callback(self._ended)
         return task
 
     async def _take(self, found: Found, payload: Event, before: list[asyncio.Task[None]]) -> None:
         """Hand a message over after those before it; returns when it is committed."""
+        if found.inbound.transport_id in self._gates:
+            await self._wait_for_earlier(found.inbound.transport_id)
         await asyncio.gather(*before)
         key = found.inbound.transport_id
         known = await self.surely(lambda: self._needs.knows(found.inbound.sender_id))

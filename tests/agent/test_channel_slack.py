@@ -19,7 +19,7 @@ from tests.agent.channel_kit import MemoryNotes
 from tests.agent.slack_kit import DIRECT, GENERAL, OWNER, connected, settings_for
 from tests.conftest import LogGuard
 from tests.peers.slack_api import BOT, SlackApi
-from tests.peers.slack_chats import ApiError, LostAfter, LostBefore, too_many_requests, unavailable
+from tests.peers.slack_chats import ApiError, LostAfter, LostBefore, Message, too_many_requests, unavailable
 
 MENTION = f"<@{BOT}>"
 
@@ -192,7 +192,7 @@ async def test_what_history_would_not_give_back_waits_for_its_commit(
     async def wait(_: Inbound) -> None:
         await slow.wait()
 
-    async with connected(tmp_path, api, before_commit=wait) as kit:
+    async with connected(tmp_path, api, before_commit=wait, answer=lambda _: "") as kit:
         said = await api.say(OWNER, "text")
         await api.wait_acknowledged()
         slow.clear()
@@ -302,6 +302,31 @@ async def test_reading_up_waits_when_slack_says_so(
     async with connected(tmp_path, api) as kit:
         await kit.until(lambda: kit.received, "the missed message")
         assert kit.received[0].text == "two"
+
+
+async def test_a_new_message_waits_for_those_that_were_missed_before_it(tmp_path: Path, api: SlackApi) -> None:
+    async with connected(tmp_path, api):
+        await api.say(OWNER, "one")
+        await api.wait_for_reply(DIRECT)
+    api.offline_lost = True
+    await api.say(OWNER, "two")
+    await api.say(OWNER, "three")
+    api.fail("users.conversations", too_many_requests(1))
+    async with connected(tmp_path, api, answer=lambda _: "") as kit:
+        await api.say(OWNER, "four")
+        await api.press(OWNER, await a_question(api), "Yes")
+        await kit.until(lambda: len(kit.received) == 4, "all of them")
+        assert [one.text for one in kit.received] == ["/yes", "two", "three", "four"], "a button does not wait"
+        await api.wait_acknowledged()
+
+
+async def a_question(api: SlackApi) -> Message:
+    """One that the bot asked at some time."""
+    button = {"type": "button", "action_id": "a", "text": {"type": "plain_text", "text": "Yes"}, "value": "/yes"}
+    blocks = [{"type": "actions", "elements": [button]}]
+    message = Message(DIRECT, f"{time.time() - 3600:.6f}", BOT, "?", from_bot=True, bot_id="B0BOT", blocks=blocks)
+    api.conversations[DIRECT].messages.insert(0, message)
+    return message
 
 
 async def test_the_position_does_not_pass_what_is_under_way() -> None:
