@@ -49,13 +49,9 @@ Place = tuple[str, str]
 """A channel and a thread, empty for the top of the channel."""
 
 
-class _Taking(NamedTuple):
-    chat_id: str
-    task: asyncio.Task[None]
-
-
 class _Gate(NamedTuple):
     place: Place
+    ts: float
     opened: asyncio.Event
 
 
@@ -77,7 +73,9 @@ class SlackIntake:
         self._taken = taken
         self._receive = receive
         self._report = report
-        self._taking: dict[str, _Taking] = {}
+        self._taking: dict[str, asyncio.Task[None]] = {}
+        self._last: dict[str, asyncio.Task[Any] | None] = {}
+        """Of each conversation, the message that is taken last."""
         self._readable: set[str] = set()
         self._unread: dict[Place, None] | None = None
         self._gates: dict[str, _Gate] = {}
@@ -136,7 +134,7 @@ class SlackIntake:
             await self._begin(found, {}, missed=True)
 
     def _open_gates(self) -> None:
-        for gate in self._gates.values():
+        for gate in sorted(self._gates.values(), key=lambda gate: gate.ts):
             if self._unread is not None and gate.place not in self._unread:
                 gate.opened.set()
 
@@ -152,7 +150,7 @@ class SlackIntake:
 
     async def stop(self) -> None:
         """End what is under way: what was not committed comes again."""
-        tasks = [*self._tasks, *(one.task for one in self._taking.values())]
+        tasks = [*self._tasks, *self._taking.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -182,27 +180,30 @@ class SlackIntake:
         inbound = found.inbound
         key = inbound.transport_id
         if (known := self._taking.get(key)) is not None:
-            return known.task
+            return known
         said = bool(found.ts) and not inbound.pressed
         self._memory.begin(key, found.ts if said and not inbound.edits else "")
-        before = [
-            one.task
-            for other, one in self._taking.items()
-            if one.chat_id == inbound.chat_id and not (missed and other in self._gates)
-        ]
         at = (found.channel, found.thread)
         if said and not missed and (self._unread is None or at in self._unread):
-            self._gates[key] = _Gate(at, asyncio.Event())
-        task = asyncio.create_task(self._take(found, payload, before))
-        self._taking[key] = _Taking(inbound.chat_id, task)
+            self._gates[key] = _Gate(at, float(found.ts), asyncio.Event())
+        task = asyncio.create_task(self._take(found, payload))
+        self._taking[key] = task
         task.add_done_callback(self._ended)
         return task
 
-    async def _take(self, found: Found, payload: Event, before: list[asyncio.Task[None]]) -> None:
+    async def _take(self, found: Found, payload: Event) -> None:
         """Hand a message over after those before it; returns when it is committed."""
         if found.inbound.transport_id in self._gates:
             await self._wait_for_earlier(found.inbound.transport_id)
-        await asyncio.gather(*before)
+        chat, this = found.inbound.chat_id, asyncio.current_task()
+        before, self._last[chat] = self._last.get(chat), this
+        if before is not None:
+            await asyncio.gather(before)
+        await self._commit(found, payload)
+        if self._last[chat] is this:
+            del self._last[chat]
+
+    async def _commit(self, found: Found, payload: Event) -> None:
         key = found.inbound.transport_id
         known = await self.surely(lambda: self._needs.knows(found.inbound.sender_id))
         inbound = await self._completed(found, fetch=known)
