@@ -158,6 +158,8 @@ class _Connection:
                             "Socket Mode is switched off for this Slack app.",
                             hint="Switch it on at api.slack.com/apps > Socket Mode.",
                         )
+                    if frame.get("reason") == "too_many_websockets":
+                        raise ChannelError("network", "Too many programs are connected as this Slack app.")
                     if not self._replaced:
                         self._replaced = True
                         raise _Replace

@@ -13,6 +13,7 @@ from agent.channels.attachments import AttachmentFolder
 from agent.channels.channel import Button, Inbound, Needs, Outbound
 from agent.channels.slack import SlackChannel
 from agent.channels.slack_bot import SlackBot
+from agent.channels.slack_manifest import manifest
 from agent.errors import ChannelError, StorageError
 from agent.settings import SlackSettings
 from tests.agent.channel_kit import MemoryNotes
@@ -413,6 +414,14 @@ async def test_socket_mode_that_was_switched_off_is_named(tmp_path: Path, api: S
         await kit.ready()
 
 
+async def test_too_many_connections_are_named(tmp_path: Path, api: SlackApi) -> None:
+    async with connected(tmp_path, api) as kit:
+        await api.sockets.ask_for_new("too_many_websockets")
+        await kit.until(lambda: "degraded" in kit.states(), "it to be told")
+        assert "Too many programs" in kit.supervisor.health()[0].detail
+        await kit.ready()
+
+
 async def test_a_network_that_goes_and_comes_back(tmp_path: Path, api: SlackApi) -> None:
     async with connected(tmp_path, api) as kit:
         await api.stop()
@@ -803,3 +812,8 @@ async def test_files_are_sent_behind_the_text(tmp_path: Path, api: SlackApi) -> 
         outbox_id = await kit.reply(DIRECT, "gone", files=(tmp_path / "missing.txt",))
         await kit.delivered(outbox_id, "failed")
         assert "missing.txt cannot be read" in str((await kit.row(outbox_id))["error"])
+
+
+def test_the_manifest_in_the_documents_is_the_one_that_the_window_copies() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "slack.md").read_text(encoding="utf-8")
+    assert f"```json\n{manifest()}\n```" in text
