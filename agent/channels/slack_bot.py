@@ -31,6 +31,7 @@ _CLOSE_SECONDS = 1.0
 _PIECE_BYTES = 64 * 1024
 _MOST_CONVERSATIONS = 200
 _MOST_PAGES = 5
+_MOST_NAMES = 5000
 _PAGE_MESSAGES = 200
 _SLACK: Final = "slack.com"
 
@@ -158,6 +159,8 @@ class SlackBot:
 
     async def name_of(self, user_id: str) -> str:
         """What people see as the name of a user; the id where it cannot be found out."""
+        if len(self._names) > _MOST_NAMES:
+            self._names.clear()
         if user_id not in self._names:
             try:
                 async with translated():

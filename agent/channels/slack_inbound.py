@@ -114,8 +114,9 @@ def from_press(payload: Event) -> Found | None:
     return Found(inbound, channel, thread, ts)
 
 
-def from_command(payload: Event) -> Found | None:
-    """`/trayclaw WORDS` in a direct chat. Elsewhere Slack does not tell the thread that was meant: None."""
+def from_command(payload: Event, last: Mapping[str, str]) -> Found | None:
+    """`/trayclaw WORDS` in a direct chat, for the conversation there in which the person wrote last. Slack never tells
+    the thread, so elsewhere nobody knows what is meant: None."""
     channel, sender = str(payload.get("channel_id") or ""), str(payload.get("user_id") or "")
     if not channel.startswith("D") or not sender:
         return None
@@ -123,7 +124,7 @@ def from_command(payload: Event) -> Found | None:
     inbound = Inbound(
         channel="slack",
         transport_id=f"{channel}:command:{payload.get('trigger_id', '')}",
-        chat_id=channel,
+        chat_id=last.get(channel, channel),
         sender_id=sender,
         sender_name="",
         text=f"/{words.lstrip('/') or 'help'}",

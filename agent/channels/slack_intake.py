@@ -79,6 +79,8 @@ class SlackIntake:
         self._readable: set[str] = set()
         self._unread: dict[Place, None] | None = None
         self._gates: dict[str, _Gate] = {}
+        self._last_chat: dict[str, str] = {}
+        """Of each direct chat, where the person wrote last."""
         self._tasks: set[asyncio.Task[None]] = set()
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Ends with the error of a defect."""
@@ -97,7 +99,7 @@ class SlackIntake:
             case "interactive":
                 found = from_press(payload)
             case "slash_commands":
-                found = from_command(payload)
+                found = from_command(payload, self._last_chat)
                 if found is None:
                     self._spawn(_told(acknowledge, {"response_type": "ephemeral", "text": _ELSEWHERE}))
                     return
@@ -209,6 +211,8 @@ class SlackIntake:
         inbound = await self._completed(found, fetch=known)
         if inbound.text or inbound.images or inbound.files:
             await self.surely(lambda: self._receive(inbound))
+        if inbound.direct:
+            self._last_chat[found.channel] = inbound.chat_id
         self._taken[key] = None
         while len(self._taken) > _MOST_TAKEN:
             del self._taken[next(iter(self._taken))]

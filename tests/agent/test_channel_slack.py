@@ -725,6 +725,11 @@ async def test_commands_by_slash_by_mention_and_behind_a_space(tmp_path: Path, a
         assert elsewhere.answer is not None
         assert "works in the direct chat" in elsewhere.answer["text"]
         assert len(kit.received) == 4
+        said = await api.say(OWNER, "in a thread", thread=(await api.say(OWNER, "top")).ts)
+        await kit.until(lambda: len(kit.received) == 6, "both")
+        await api.command(OWNER, "stop")
+        await kit.until(lambda: len(kit.received) == 7, "the command")
+        assert kit.received[-1].chat_id == f"{DIRECT}:{said.thread_ts}", "where the person wrote last"
 
 
 # Files.
