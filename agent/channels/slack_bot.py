@@ -239,13 +239,12 @@ class SlackBot:
             raise ChannelError("rejected", "The file does not lie at Slack.")
         headers = {"Authorization": f"Bearer {self._client.token}"}
         timeout = aiohttp.ClientTimeout(total=_FILE_SECONDS, sock_connect=_CONNECT_SECONDS)
-        async with (
-            translated(),
-            self._session.get(url, headers=headers, allow_redirects=False, timeout=timeout) as answer,
-        ):
+        async with translated():
+            answer = await self._session.get(url, headers=headers, allow_redirects=False, timeout=timeout)
+        async with answer:
             if answer.status != 200:
                 raise ChannelError("rejected", f"Slack does not give the file out (status {answer.status}).")
-            yield answer.content_type, answer.content.iter_chunked(_PIECE_BYTES)
+            yield answer.content_type, _pieces(answer)
 
     def is_own_host(self, url: str) -> bool:
         """Whether Slack itself serves this address."""
@@ -298,6 +297,12 @@ class SlackBot:
         except ChannelError as error:
             if error.kind in ("forbidden", "wrong_token"):
                 self._silent.add(what)
+
+
+async def _pieces(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    async with translated():
+        async for piece in answer.content.iter_chunked(_PIECE_BYTES):
+            yield piece
 
 
 def _prepare(api_base: str) -> tuple[SSLContext | bool, str | None]:

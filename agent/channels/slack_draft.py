@@ -156,8 +156,11 @@ async def send_rest(
 ) -> None:
     """Send the pieces and then the files that are not in `sent` yet, and add their ids to it; the note goes above the
     first of them."""
-    for number, piece in enumerate(pieces[len(sent) :]):
+    before = len(sent)
+    for number, piece in enumerate(pieces[before:]):
         noted = piece._replace(note=note) if number == 0 else piece
         sent.append(f"{channel}:{await bot.post(channel, thread, noted)}")
+    if note and before >= len(pieces) and files[before - len(pieces) :]:
+        await bot.post(channel, thread, Piece((), note))
     for path in files[max(0, len(sent) - len(pieces)) :]:
         sent.append(f"{channel}:{await bot.upload(channel, thread, path)}")  # noqa: PERF401 - what was sent counts

@@ -45,6 +45,9 @@ async def fetch(bot: SlackBot, shelf: Files, files: Sequence[File]) -> Fetched:
         except ChannelError as error:
             notes.append(f"[the file {name} could not be fetched: {error}]")
             continue
+        except OSError as error:
+            notes.append(f"[the file {name} could not be saved: {error.strerror}]")
+            continue
         if isinstance(fetched, Image):
             images.append(fetched)
         else:

@@ -112,7 +112,7 @@ class SlackIntake:
     async def read_up(self) -> None:
         """Take what was written while nobody listened. New messages wait until what was missed before them in their
         place is taken; places where some wait are read first."""
-        channels = await self._patiently(self._bot.conversations) or []
+        channels = await self._patiently(self._bot.conversations, self._cannot_read_up) or []
         self._readable = set(channels)
         places = [(channel, "") for channel in channels] + [place(chat_id) for chat_id in self._memory.threads]
         self._unread = dict.fromkeys(places)
@@ -275,7 +275,9 @@ class SlackIntake:
         if channel and ts:
             await self.surely(lambda: self._memory.add_assistant(f"{channel}:{ts}"))
 
-    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T | None:
+    async def _patiently(
+        self, ask: Callable[[], Awaitable[T]], refused: Callable[[ChannelError], None] | None = None
+    ) -> T | None:
         """The answer, after waits that Slack asks for; None where the app may not ask."""
         while True:
             try:
@@ -283,8 +285,13 @@ class SlackIntake:
             except ChannelError as error:
                 if not error.retryable:
                     log.info("missed messages cannot be read: %s", error)
+                    if refused is not None:
+                        refused(error)
                     return None
                 await asyncio.sleep(error.retry_after or AGAIN_SECONDS)
+
+    def _cannot_read_up(self, error: ChannelError) -> None:
+        self._report("ready", f"{self._bot.address}. What is said while it is off will be missed: {error}")
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

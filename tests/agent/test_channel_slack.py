@@ -305,6 +305,14 @@ async def test_reading_up_waits_when_slack_says_so(
         assert kit.received[0].text == "two"
 
 
+async def test_it_is_said_when_missed_messages_cannot_be_read(tmp_path: Path, api: SlackApi) -> None:
+    api.fail("users.conversations", ApiError("missing_scope", needed="im:read"))
+    async with connected(tmp_path, api) as kit:
+        await kit.until(lambda: "im:read" in kit.supervisor.health()[0].detail, "it to be told")
+        await api.say(OWNER, "works all the same")
+        await api.wait_for_reply(DIRECT)
+
+
 async def test_a_new_message_waits_for_those_that_were_missed_before_it(tmp_path: Path, api: SlackApi) -> None:
     async with connected(tmp_path, api):
         await api.say(OWNER, "one")
@@ -799,6 +807,19 @@ async def test_what_cannot_be_fetched_is_named(tmp_path: Path, api: SlackApi) ->
         ]
 
 
+async def test_a_full_disk_loses_the_file_and_not_the_message(
+    tmp_path: Path, api: SlackApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(AttachmentFolder, "take", full)
+    async with connected(tmp_path, api) as kit:
+        await api.say(OWNER, "keep this", files=[("a.pdf", b"x")])
+        await api.wait_for_reply(DIRECT)
+        assert kit.received[0].text == "keep this\n\n[the file a.pdf could not be saved: No space left on device]"
+
+
 async def test_files_are_sent_behind_the_text(tmp_path: Path, api: SlackApi) -> None:
     report, table = tmp_path / "report.pdf", tmp_path / "table.csv"
     report.write_bytes(os.urandom(300_000))
@@ -814,6 +835,11 @@ async def test_files_are_sent_behind_the_text(tmp_path: Path, api: SlackApi) -> 
         assert [(one.name, one.data) for one in first.files] == [("report.pdf", report.read_bytes())]
         assert [one.name for one in second.files] == ["table.csv"]
         assert all(authorization == "" for _, authorization in api.uploads)
+        api.fail("files.completeUploadExternal", LostAfter())
+        await kit.delivered(await kit.reply(DIRECT, "One", files=(table,)))
+        one, sent, note, again = api.replies(DIRECT)
+        assert (one.shown, sent.files[0].name, again.files[0].name) == ("One", "table.csv", "table.csv")
+        assert "you may see it twice" in note.shown
         outbox_id = await kit.reply(DIRECT, "gone", files=(tmp_path / "missing.txt",))
         await kit.delivered(outbox_id, "failed")
         assert "missing.txt cannot be read" in str((await kit.row(outbox_id))["error"])
