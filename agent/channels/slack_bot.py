@@ -306,15 +306,24 @@ async def _pieces(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
 
 
 def _prepare(api_base: str) -> tuple[SSLContext | bool, str | None]:
-    """Import what is large, read the certificates and the proxy of the system. Blocks."""
-    import urllib.request
-
+    """Import what is large, read the certificates and the proxy of the system. Blocks. Raises ChannelError."""
     import slack_sdk.web.async_client  # noqa: F401 - imported here, in a thread
 
-    here = is_loopback(api_base)
-    host = urlsplit(api_base).hostname or ""
-    proxy = None if here or urllib.request.proxy_bypass(host) else urllib.request.getproxies().get("https")
-    return certificates() if api_base.startswith("https:") else True, proxy
+    return certificates() if api_base.startswith("https:") else True, _proxy(api_base)
+
+
+def _proxy(api_base: str) -> str | None:
+    """The system's proxy (environment, Windows registry, macOS), none for this computer."""
+    import urllib.request
+
+    parts = urlsplit(api_base)
+    if is_loopback(api_base) or urllib.request.proxy_bypass(parts.hostname or ""):
+        return None
+    proxies = urllib.request.getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    if proxy and not proxy.startswith(("http://", "https://")):
+        raise ChannelError("network", f"The system's proxy {proxy.partition('://')[0]}:// cannot be used for Slack.")
+    return proxy
 
 
 def _open(path: Path) -> tuple[IO[bytes], int]:

@@ -487,6 +487,21 @@ async def test_the_account_is_recognised_and_no_error_holds_a_token(api: SlackAp
     assert settings_for(api).channels.slack.owners == ()
 
 
+async def test_the_proxy_of_the_system_is_used_but_not_for_this_computer(
+    api: SlackApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    assert await channel(api).identify() == "@trayclaw in Example"
+    elsewhere = SlackSettings(api_base="http://slack.invalid/api/")
+    with pytest.raises(ChannelError) as unreachable:
+        await SlackChannel(elsewhere, channel(api)._needs).identify()
+    assert (unreachable.value.kind, unreachable.value.uncertain) == ("network", False)
+    monkeypatch.setenv("http_proxy", "socks5://127.0.0.1:1")
+    with pytest.raises(ChannelError, match="socks5:// cannot be used"):
+        await SlackChannel(elsewhere, channel(api)._needs).identify()
+
+
 async def test_stop_is_quick(tmp_path: Path, api: SlackApi) -> None:
     async with connected(tmp_path, api) as kit:
         started = time.monotonic()
