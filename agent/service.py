@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from agent import logs
 from agent.channels.channel import Inbound, Role
-from agent.channels.connectors import CHANNEL_NAMES, Connectors
+from agent.channels.connectors import CHANNEL_KEYS, CHANNEL_NAMES, Connectors
 from agent.core.addresses import Addresses
 from agent.core.asking import ChatQuestions
 from agent.core.budget import Budget
@@ -606,7 +606,7 @@ class AgentService:
 
     async def stored_keys(self) -> list[str]:
         """Names of providers and channels that have a key."""
-        names = [*catalog.names(), *self._settings.providers, *CHANNEL_NAMES, *SEARCH_KEYS]
+        names = [*catalog.names(), *self._settings.providers, *CHANNEL_KEYS, *SEARCH_KEYS]
         names += secret_names(self._settings.mcp)
         users = await self.secrets.known(secret_user(name) for name in dict.fromkeys(names))
         return [user.partition(":")[2] for user in users]
@@ -679,10 +679,11 @@ class AgentService:
         await self.change_settings({f"channels.{name}.enabled": False})
         await self._connectors.stop(name)
 
-    async def test_channel(self, name: str, token: str | None = None) -> str:
-        """Ask the service who the token belongs to ("@my_bot"). Raises `ChannelError`, `UsageError`."""
+    async def test_channel(self, name: str, token: str | None = None, *, key: str = "") -> str:
+        """Ask the service who the token belongs to ("@my_bot"): the stored one, or `token` in place of the one of the
+        name `key` (of channels that need several). Raises `ChannelError`, `UsageError`."""
         _check_channel(name)
-        return await self._connectors.identify(name, token)
+        return await self._connectors.identify(name, {} if token is None else {key or name: token})
 
     async def pairing_requests(self) -> list[PairingRequest]:
         """People who asked to talk and wait for an answer."""
@@ -864,7 +865,7 @@ async def _end_orphans() -> None:
 
 def secret_user(name: str) -> str:
     """Where the keyring keeps the key of a provider or the token of a channel."""
-    return f"channel:{name}" if name in CHANNEL_NAMES else f"provider:{name}"
+    return f"channel:{name}" if name in CHANNEL_KEYS else f"provider:{name}"
 
 
 def _check_channel(name: str) -> None:

@@ -8,7 +8,7 @@ import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -17,7 +17,7 @@ from agent.errors import ConfigError
 log = logging.getLogger(__name__)
 
 STARTER = "starter"
-LATER_CHANNELS = ("discord", "slack", "email")
+LATER_CHANNELS = ("discord", "email")
 """May have a table in config.toml already; this version does not read it."""
 SERVER_NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}"
 """Of an MCP server: it becomes a part of the names of its tools."""
@@ -70,19 +70,28 @@ class StarterSettings(Section):
 class ChannelSettings(Section):
     enabled: bool = False
     """Started with the app."""
-    owners: tuple[int, ...] = ()
-    """Immutable numeric ids of the people who own this agent."""
+    owners: tuple[int | str, ...] = ()
+    """Immutable ids of the people who own this agent, as the service writes them."""
     group_mention: bool = True
     """In groups only messages that mention the agent, reply to it or are a command are answered."""
 
 
 class TelegramSettings(ChannelSettings):
+    owners: tuple[int, ...] = ()
+    """Numeric ids of users."""
     api_base: str = "https://api.telegram.org"
     """A self-hosted Bot API server works."""
 
 
+class SlackSettings(ChannelSettings):
+    owners: tuple[Annotated[str, Field(pattern=r"^[UW][A-Z0-9]+$")], ...] = ()
+    """Member ids ("U012AB3CD")."""
+    api_base: str = "https://slack.com/api/"
+
+
 class ChannelsSettings(Section):
     telegram: TelegramSettings = TelegramSettings()
+    slack: SlackSettings = SlackSettings()
 
 
 class LimitSettings(Section):

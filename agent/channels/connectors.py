@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from agent.channels import wakefulness
@@ -30,8 +31,11 @@ Accept = Callable[[Inbound, Role], Awaitable[object]]
 
 FOLLOW_SECONDS = 3.0
 """Between looks at what other processes wrote."""
-LABELS: Final = {"telegram": "Telegram"}
+LABELS: Final = {"telegram": "Telegram", "slack": "Slack"}
 CHANNEL_NAMES: Final = tuple(LABELS)
+KEYS: Final = {name: (name,) for name in CHANNEL_NAMES} | {"slack": ("slack", "slack-app")}
+"""The names of the tokens or passwords that each channel needs."""
+CHANNEL_KEYS: Final = tuple(key for keys in KEYS.values() for key in keys)
 
 
 class Connectors:
@@ -137,15 +141,15 @@ class Connectors:
         if not self._looked:
             self._look_for_tokens()
 
-    async def identify(self, name: str, token: str | None) -> str:
-        """Whom a token belongs to, the stored one if none is given. Raises `ChannelError`."""
-        return await self._make(name, token).identify()
+    async def identify(self, name: str, given: Mapping[str, str]) -> str:
+        """Whom the tokens belong to, the stored ones where none are given. Raises `ChannelError`."""
+        return await self._make(name, given).identify()
 
-    def _make(self, name: str, given: str | None = None) -> Channel:
-        """A connector; `given` is a token to try in place of the stored one."""
+    def _make(self, name: str, given: Mapping[str, str] = MappingProxyType({})) -> Channel:
+        """A connector; `given` are tokens to try in place of the stored ones, by the names of their keys."""
 
         async def secret(key: str) -> str | None:
-            return given if given is not None and key == name else await self._secrets.get(f"channel:{key}")
+            return given[key] if key in given else await self._secrets.get(f"channel:{key}")
 
         async def knows(sender_id: str) -> bool:
             return await self.access.role(name, sender_id) is not None
@@ -157,6 +161,10 @@ class Connectors:
                 from agent.channels.telegram import TelegramChannel
 
                 return TelegramChannel(channels.telegram, needs)
+            case "slack":
+                from agent.channels.slack import SlackChannel
+
+                return SlackChannel(channels.slack, needs)
             case _:
                 raise UsageError(f"There is no channel {name!r}.")
 
@@ -211,7 +219,8 @@ class Connectors:
         task.add_done_callback(self._tasks.discard)
 
     async def _find_tokens(self) -> None:
-        found = await self._secrets.known(f"channel:{name}" for name in CHANNEL_NAMES)
-        self._with_token = {user.partition(":")[2] for user in found}
+        users = await self._secrets.known(f"channel:{key}" for key in CHANNEL_KEYS)
+        found = {user.partition(":")[2] for user in users}
+        self._with_token = {name for name, keys in KEYS.items() if found.issuperset(keys)}
         for one in self.health():
             self._events.publish(ChannelChanged(one.name, one.state, one.detail))

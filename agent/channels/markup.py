@@ -28,6 +28,13 @@ def to_telegram_html(markdown: str) -> str:
     return _blocks(_tree(without_unseen(markdown)), in_quote=False).strip("\n")
 
 
+def to_slack_mrkdwn(markdown: str) -> str:
+    """Slack's own mark-up; tables become aligned text, pictures links."""
+    from agent.channels.slack_markup import render
+
+    return render(_tree(markdown.replace("\0", "")), _table)
+
+
 def visible_text(telegram_html: str) -> str:
     """What a reader sees of it; Telegram's limits count this text."""
     return html.unescape(_TAG.sub("", telegram_html))

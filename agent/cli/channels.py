@@ -164,14 +164,21 @@ async def _list(service: AgentService, *, as_json: bool) -> None:
         if as_json:
             document = {"name": health.name, "label": health.label, "enabled": on, "configured": health.configured}
             print(json.dumps(document))
-        state = ("on" if on else "off") if health.configured or await _has_token(service, health.name) else "no token"
+        state = (
+            ("on" if on else "off")
+            if health.configured or not await _missing_keys(service, health.name)
+            else "no token"
+        )
         rows.append((health.name, health.label, state))
     if not as_json:
         print(table(rows))
 
 
-async def _has_token(service: AgentService, name: str) -> bool:
-    return name in await service.stored_keys()
+async def _missing_keys(service: AgentService, name: str) -> list[str]:
+    from agent.channels.connectors import KEYS
+
+    stored = await service.stored_keys()
+    return [key for key in KEYS[name] if key not in stored]
 
 
 def _switch(name: str, *, on: bool) -> int:
@@ -186,8 +193,8 @@ def _switch(name: str, *, on: bool) -> int:
         if name not in known:
             raise UsageError(f"There is no channel {name}.", hint=f"There is: {', '.join(known)}.")
         await service.change_settings({f"channels.{name}.enabled": on})
-        if on and not await _has_token(service, name):
-            print(f"{name} is on but has no token yet: trayclaw keys set {name}")
+        if on and (missing := await _missing_keys(service, name)):
+            print(f"{name} is on but has no token yet: trayclaw keys set {missing[0]}")
         elif on and not resident_runs(service.paths):
             print(f"{name} is on. It connects while TrayClaw runs: start `trayclaw` or `trayclaw serve`.")
         else:

@@ -82,12 +82,12 @@ async def _known(secrets: SecretStore, settings: Settings, *, usable: bool) -> s
     """Names with a key; without a usable keyring those of the environment."""
     import os
 
-    from agent.channels.connectors import CHANNEL_NAMES
+    from agent.channels.connectors import CHANNEL_KEYS
     from agent.keys import variable
     from agent.providers import catalog
     from agent.service import secret_user
 
-    names = dict.fromkeys([*catalog.names(), *settings.providers, *CHANNEL_NAMES])
+    names = dict.fromkeys([*catalog.names(), *settings.providers, *CHANNEL_KEYS])
     if usable:
         users = await secrets.known(secret_user(name) for name in names)
         return {user.partition(":")[2] for user in users}
@@ -124,11 +124,15 @@ def _model(settings: Settings, known: set[str]) -> Finding:
 
 
 def _channels(settings: Settings, known: set[str]) -> Iterator[Finding]:
+    from agent.channels.connectors import KEYS
+
     for name, channel in settings.channels.model_dump().items():
+        missing = [key for key in KEYS[name] if key not in known]
         if not channel["enabled"]:
             yield Finding(name, "ok", "switched off")
-        elif name not in known:
-            yield Finding(name, "fail", "switched on, but it has no token", f"trayclaw keys set {name}")
+        elif missing:
+            what = "it has no token" if len(KEYS[name]) == 1 else f"it has no token {missing[0]}"
+            yield Finding(name, "fail", f"switched on, but {what}", f"trayclaw keys set {missing[0]}")
         elif not channel["owners"]:
             hint = "Write to it and approve the code: trayclaw pair approve CODE."
             yield Finding(name, "ok", "switched on; only people you pair may talk", hint)

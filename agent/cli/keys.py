@@ -77,12 +77,13 @@ async def _list(service: AgentService) -> None:
 
 
 async def _set(service: AgentService, name: str) -> None:
+    from agent.channels.connectors import CHANNEL_KEYS
     from agent.errors import NoKeyringError, UsageError
     from agent.service import SEARCH_KEYS
     from agent.tools.mcp_reach import secret_names
 
-    known = {provider.name for provider in await service.providers()} | {one.name for one in service.channels()}
-    known |= {*SEARCH_KEYS, *secret_names(service.settings.mcp)}
+    known = {provider.name for provider in await service.providers()}
+    known |= {*CHANNEL_KEYS, *SEARCH_KEYS, *secret_names(service.settings.mcp)}
     if name not in known:
         raise UsageError(
             f"There is no provider, channel or search engine called {name}.",

@@ -1,4 +1,4 @@
-"""One channel in the settings: its health, the switch that starts and stops it, and its token."""
+"""One channel in the settings: its health, the switch that starts and stops it, and its tokens."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import time
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Signal
+from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QMenu, QWidget
 
+from agent.channels.connectors import KEYS
 from agent.errors import ChannelError, SecretError, TrayClawError
 from agent.events import ChannelState
 from agent.views import ChannelHealth
@@ -28,8 +30,13 @@ STATUS: dict[ChannelState, tuple[Status, str]] = {
 
 SETUP = {
     "telegram": "In Telegram, write /newbot to @BotFather; it gives you a token. Paste it here.",
+    "slack": "Copy the manifest, make an app from it at api.slack.com/apps and install it. Its bot token (xoxb-) is"
+    " under OAuth & Permissions. Paste it here.",
+    "slack-app": "Now the app-level token (xapp-): under Basic Information, generate one with connections:write.",
 }
-"""How to come by a token."""
+"""How to come by a token, by the name of its key."""
+NAMES = {"slack": "Slack bot token", "slack-app": "Slack app-level token"}
+"""What the tokens of a channel with several are called."""
 
 
 class ChannelRow(Row):
@@ -49,6 +56,12 @@ class ChannelRow(Row):
         self.switch = ToggleSwitch(
             False, object_name=f"channelSwitch-{name}", accessible_name=self.tr("{name} on").format(name=health.label)
         )
+        self.manifest: Button | None = None
+        if name == "slack":
+            self.manifest = Button(self.tr("Copy app manifest"), object_name="channelManifest-slack")
+            self.manifest.clicked.connect(self._copy_manifest)
+            self.add_trailing(self.manifest)
+            self.manifest.hide()
         self.set_up = Button(self.tr("Set up"), object_name=f"channelSetUp-{name}")
         self.more = GlyphButton(
             "more", self.tr("More for {name}").format(name=health.label), object_name=f"channelMore-{name}"
@@ -56,22 +69,34 @@ class ChannelRow(Row):
         self.confirm = Button(self.tr("Remove"), "danger", object_name=f"channelRemoveConfirm-{name}")
         self.keep = Button(self.tr("Keep"), object_name=f"channelRemoveKeep-{name}")
         self.add_trailing(self.status, self.switch, self.set_up, self.more, self.confirm, self.keep)
-        self.field = SecretField(
-            placeholder=self.tr("Paste the token here"),
-            save_text=self.tr("Save & test"),
-            object_name=f"channelToken-{name}",
-            accessible_name=self.tr("{name} token").format(name=health.label),
-        )
-        self.field.hide()
-        self.add_below(self.field)
+        self.fields = {key: self._make_field(key) for key in KEYS[name]}
+        self.field = self.fields[name]
         self.switch.toggled.connect(self._switched)
         self.set_up.clicked.connect(self._set_up_or_cancel)
         self.more.clicked.connect(self._open_menu)
-        self.field.submitted.connect(lambda token: tasks.run(self._save(token)))
-        self.field.cancel.clicked.connect(self._close_field)
         self.confirm.clicked.connect(lambda: tasks.run(self._remove()))
         self.keep.clicked.connect(self._kept)
         self.show_health(health)
+
+    def _make_field(self, key: str) -> SecretField:
+        several = len(KEYS[self._health.name]) > 1
+        label = self.tr(NAMES[key]) if key in NAMES else self.tr("{name} token").format(name=self._health.label)
+        field = SecretField(
+            placeholder=self.tr("Paste the {name} here").format(name=label)
+            if several
+            else self.tr("Paste the token here"),
+            save_text=self.tr("Save & test"),
+            object_name=f"channelToken-{key}",
+            accessible_name=label,
+        )
+        field.hide()
+        self.add_below(field)
+        field.submitted.connect(lambda token: tasks.run(self._save(key, token)))
+        if several:
+            field.remove_requested.connect(lambda: tasks.run(self._remove_one(key)))
+        else:
+            field.cancel.clicked.connect(self._close_field)
+        return field
 
     def show_health(self, health: ChannelHealth) -> None:
         """Show how it is; what the person is typing stays."""
@@ -85,7 +110,7 @@ class ChannelRow(Row):
         self.switch.blockSignals(False)
         self.switch.setVisible(configured)
         self.more.setVisible(configured)
-        self.set_up.setVisible(not configured)
+        self.set_up.setVisible(not configured or (len(self.fields) > 1 and not self.field.isHidden()))
         self.set_up.setText(self.tr("Set up") if self.field.isHidden() else self.tr("Cancel"))
         self.confirm.hide()
         self.keep.hide()
@@ -100,14 +125,43 @@ class ChannelRow(Row):
             self.set_detail(health.detail or self._account or self.tr("Switch it on to start it."))
 
     def enter_token(self) -> None:
-        """Open the field for a (new) token and say where it comes from."""
+        """Open the field for a (new) token, or for each where there are several, and say where it comes from."""
         self.set_detail(self.tr(SETUP.get(self._health.name, "")))
-        self.field.show()
-        self.field.set_stored(self._health.configured)
-        if self._health.configured:
-            self.field.replace.click()
+        for field in self.fields.values():
+            field.show()
+            field.set_stored(self._health.configured)
+        if self.manifest is not None:
+            self.manifest.show()
         self.set_up.setText(self.tr("Cancel"))
-        self.field.input.setFocus()
+        if len(self.fields) > 1:
+            self.set_up.setVisible(True)
+            tasks.run(self._show_stored())
+        elif self._health.configured:
+            self.field.replace.click()
+        self.field.setFocus()
+
+    async def _show_stored(self) -> None:
+        """Of several tokens, which are there; the next one is asked for when those before it are."""
+        try:
+            stored = await self._service.stored_keys()
+        except TrayClawError as error:
+            self.failed.emit(error)
+            return
+        missing = [key for key in self.fields if key not in stored]
+        for key, field in self.fields.items():
+            field.set_stored(key in stored, f"  {self.tr(NAMES[key])}")
+            field.setEnabled(key in stored or key == missing[0])
+        if missing:
+            self.set_detail(self.tr(SETUP[missing[0]]))
+            self.fields[missing[0]].input.setFocus()
+
+    def _copy_manifest(self) -> None:
+        from agent.channels.slack_manifest import manifest
+
+        QGuiApplication.clipboard().setText(manifest())
+        self.set_detail(
+            self.tr("The manifest is in the clipboard. At api.slack.com/apps: Create New App > From a manifest.")
+        )
 
     def _set_up_or_cancel(self) -> None:
         if self.field.isHidden():
@@ -116,7 +170,10 @@ class ChannelRow(Row):
             self._close_field()
 
     def _close_field(self) -> None:
-        self.field.hide()
+        for field in self.fields.values():
+            field.hide()
+        if self.manifest is not None:
+            self.manifest.hide()
         self.show_health(self._health)
 
     def _open_menu(self) -> None:
@@ -157,39 +214,44 @@ class ChannelRow(Row):
         seconds = time.monotonic() - began
         self.set_detail(self.tr("Works, {seconds:.1f} s · {account}").format(seconds=seconds, account=account))
 
-    async def _save(self, token: str) -> None:
+    async def _save(self, key: str, token: str) -> None:
         """Test first: a wrong token is not kept; one that could not be tested is."""
-        self.field.set_busy(True)
+        field = self.fields[key]
+        field.set_busy(True)
         self.set_detail(self.tr("Testing…"))
         name = self._health.name
         trouble = ""
         try:
             try:
-                self._account = await self._service.test_channel(name, token)
+                self._account = await self._service.test_channel(name, token, key=key)
             except ChannelError as error:
                 if not error.retryable:
-                    self._token_refused(error)
+                    self._token_refused(field, error)
                     return
                 trouble = self.tr("The token is saved, but could not be tested. {why}").format(why=words(error))
-            await self._service.set_key(name, token)
+            await self._service.set_key(key, token)
+            if not set(self.fields) <= set(await self._service.stored_keys()):
+                field.set_busy(False)
+                await self._show_stored()
+                return
             self._close_field()
             await self._service.start_channel(name)
         except TrayClawError as error:
-            self._token_refused(error)
+            self._token_refused(field, error)
             if isinstance(error, SecretError):
                 self.secret_problem.emit(error)
             return
         finally:
-            self.field.set_busy(False)
+            field.set_busy(False)
         self._show_latest()
         if trouble:
             self.set_detail(trouble, "warn")
 
-    def _token_refused(self, error: TrayClawError) -> None:
+    def _token_refused(self, field: SecretField, error: TrayClawError) -> None:
         self.set_detail(words(error), "bad")
-        self.field.set_busy(False)
-        self.field.set_invalid(True)
-        self.field.input.setFocus()
+        field.set_busy(False)
+        field.set_invalid(True)
+        field.input.setFocus()
 
     def _show_latest(self) -> None:
         for health in self._service.channels():
@@ -208,11 +270,23 @@ class ChannelRow(Row):
     def _kept(self) -> None:
         self.show_health(self._health)
 
+    async def _remove_one(self, key: str) -> None:
+        """One token of several: the channel cannot go on without it."""
+        try:
+            if self._health.configured:
+                await self._service.stop_channel(self._health.name)
+            await self._service.delete_key(key)
+        except TrayClawError as error:
+            self.failed.emit(error)
+        await self._show_stored()
+
     async def _remove(self) -> None:
         try:
             await self._service.stop_channel(self._health.name)
-            await self._service.delete_key(self._health.name)
+            for key in self.fields:
+                await self._service.delete_key(key)
         except TrayClawError as error:
             self.failed.emit(error)
         self._account = ""
+        self._close_field()
         self._show_latest()

@@ -6,10 +6,12 @@ from collections.abc import Iterable
 
 import pytest
 
+from agent.channels.connectors import CHANNEL_KEYS
 from agent.events import ChannelChanged
 from agent.keys import SecretStore
 from agent.paths import Paths
 from agent.service import AgentService
+from agent.views import ChannelHealth
 from tests.agent.conftest import Heard, until
 
 
@@ -36,7 +38,7 @@ async def test_a_start_without_channels_leaves_the_keyring_alone(paths: Paths, c
         assert asked == []
         service.look_for_tokens()
         await heard.wait(ChannelChanged)
-        assert asked == ["channel:telegram"]
+        assert asked == [f"channel:{key}" for key in CHANNEL_KEYS]
         assert service.channels()[0].configured
     finally:
         await service.stop()
@@ -47,6 +49,32 @@ async def test_a_channel_with_settings_is_looked_at_from_the_start(paths: Paths,
     service = await AgentService.start(paths, resident=True)
     try:
         await until(lambda: service.channels()[0].configured)
-        assert asked == ["channel:telegram"]
+        assert asked == [f"channel:{key}" for key in CHANNEL_KEYS]
     finally:
         await service.stop()
+
+
+async def test_slack_is_set_up_when_both_of_its_tokens_are_there(
+    paths: Paths, config: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = {"channel:slack"}
+
+    async def known(_store: SecretStore, users: Iterable[str]) -> list[str]:
+        return [user for user in users if user in there]
+
+    monkeypatch.setattr(SecretStore, "known", known)
+    service = await AgentService.start(paths, resident=True)
+    try:
+        heard = Heard(service)
+        service.look_for_tokens()
+        await heard.wait(ChannelChanged)
+        assert not slack(service).configured
+        there.add("channel:slack-app")
+        await until(lambda: bool(service.look_for_tokens()) or slack(service).configured)
+        assert await service.stored_keys() == ["slack", "slack-app"]
+    finally:
+        await service.stop()
+
+
+def slack(service: AgentService) -> ChannelHealth:
+    return next(one for one in service.channels() if one.name == "slack")

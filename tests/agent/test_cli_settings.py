@@ -116,16 +116,31 @@ def test_models_of_a_provider() -> None:
 
 
 def test_channels_are_switched_in_the_settings() -> None:
-    assert trayclaw("channels", "list").out.split() == ["telegram", "Telegram", "no", "token"]
+    assert trayclaw("channels", "list").out.split()[:4] == ["telegram", "Telegram", "no", "token"]
     token = {"TRAYCLAW_KEY_TELEGRAM": "123456:" + "A" * 35}
     started = trayclaw("channels", "start", "telegram", env=token)
     assert started.code == 0
     assert "It connects while TrayClaw runs" in started.out
     assert trayclaw("config", "get", "channels.telegram.enabled").out == "true\n"
-    assert trayclaw("channels", "list", env=token).out.split() == ["telegram", "Telegram", "on"]
+    assert trayclaw("channels", "list", env=token).out.split()[:3] == ["telegram", "Telegram", "on"]
     assert trayclaw("channels", "stop", "telegram").out == "telegram is off.\n"
     assert trayclaw("config", "get", "channels.telegram.enabled").out == "false\n"
     assert trayclaw("channels", "start", "carrier-pigeon").code == 2
+
+
+def test_slack_needs_two_tokens() -> None:
+    bot = {"TRAYCLAW_KEY_SLACK": "xoxb-1"}
+    assert "keys set slack\n" in trayclaw("channels", "start", "slack").out
+    assert "keys set slack-app" in trayclaw("channels", "start", "slack", env=bot).out
+    assert trayclaw("config", "set", "channels.slack.owners", '["U012AB3CD"]').code == 0
+    assert trayclaw("config", "set", "channels.slack.owners", "[4242]").code == 2
+    report = json.loads(trayclaw("doctor", "--json", env=bot).out)
+    found = {check["name"]: check for check in report["checks"]}
+    assert found["slack"]["state"] == "fail"
+    assert "trayclaw keys set slack-app" in str(found["slack"])
+    both = bot | {"TRAYCLAW_KEY_SLACK_APP": "xapp-1"}
+    assert "slack Slack on" in " ".join(trayclaw("channels", "list", env=both).out.split())
+    assert "slack-app" in trayclaw("keys", "list", env=both).out
 
 
 def test_nobody_is_paired_at_first_and_unknown_codes_are_refused() -> None:
@@ -200,14 +215,14 @@ def test_one_folder_holds_everything_and_only_its_owner_reads_it() -> None:
 
 def test_the_doctor_names_what_this_version_does_not_support() -> None:
     configure(
-        '[model]\ndefault = "claude/opus"\n[providers.claude]\n[channels.slack]\nenabled = true\nowners = ["U1"]\n'
+        '[model]\ndefault = "claude/opus"\n[providers.claude]\n[channels.email]\nenabled = true\nimap_host = "a"\n'
     )
     report = json.loads(trayclaw("doctor", "--json").out)
     found = {check["name"]: check for check in report["checks"]}
-    assert (found["settings"]["state"], found["slack"]["state"], found["model"]["state"]) == ("ok", "warn", "fail")
+    assert (found["settings"]["state"], found["email"]["state"], found["model"]["state"]) == ("ok", "warn", "fail")
     assert "there is no provider claude" in found["model"]["text"]
     assert trayclaw("channels", "list").out.split()[:1] == ["telegram"]
-    assert "slack" not in trayclaw("channels", "list").out
+    assert "email" not in trayclaw("channels", "list").out
     asked = trayclaw("ask", "hi", "--json")
     assert (asked.code, asked.events[-1]["kind"]) == (2, "usage")
 

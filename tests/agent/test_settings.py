@@ -75,6 +75,8 @@ def test_a_value_can_be_removed(file: SettingsFile) -> None:
         ('[model]\ndefault = "x\n', "line 2", "Illegal character"),
         ("[budget]\ndaily_usd = -1\n", ":2:1: budget.daily_usd", "greater than or equal to 0"),
         ("[model]\n\n  defualt = 'x'\n", ":3:3: model.defualt", "there is no such setting"),
+        ("[channels.slack]\nowners = [4242]\n", ":2:1: channels.slack.owners.0", "valid string"),
+        ("[channels.slack]\nowners = ['@ada']\n", ":2:1: channels.slack.owners.0", "match pattern"),
         ("[channels.telegram]\nowners = ['someone']\n", ":2:1: channels.telegram.owners.0", "valid integer"),
         ("[providers.Bad_Name]\nbase_url = ''\n", "providers", "lower case"),
     ],
@@ -154,11 +156,11 @@ def test_tables_of_later_channels_are_set_aside_and_kept(file: SettingsFile, log
 
 def test_a_later_channel_cannot_be_switched_on_and_typos_are_refused(file: SettingsFile) -> None:
     with pytest.raises(ConfigError, match="no effect in this version"):
-        file.set({"channels.slack.enabled": True})
+        file.set({"channels.email.enabled": True})
     assert file.path.read_text() == CONFIG
     file.path.write_text("[channels.telegarm]\nenabled = true\n")
     with pytest.raises(ConfigError, match=r":1:1: channels\.telegarm: there is no such setting"):
         file.load()
-    file.path.write_text("[channels]\nslack = 5\n")
-    with pytest.raises(ConfigError, match=r":2:1: channels\.slack: there is no such setting"):
+    file.path.write_text("[channels]\nemail = 5\n")
+    with pytest.raises(ConfigError, match=r":2:1: channels\.email: there is no such setting"):
         file.load()

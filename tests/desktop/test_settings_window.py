@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import pytest
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QWidget
 from shiboken6 import isValid
@@ -27,6 +28,7 @@ from desktop.settings.window import SettingsWindow
 from desktop.widgets import Button
 from tests.desktop.waiting import until
 from tests.peers.model_server import ModelServer
+from tests.peers.slack_api import SlackApi
 from tests.peers.telegram_api import TelegramApi
 
 Screenshot = Callable[[QWidget, str], Path]
@@ -252,6 +254,50 @@ async def test_telegram_is_set_up_paired_and_revoked(
         assert service.settings.channels.telegram.enabled is False
 
 
+async def test_slack_is_set_up_with_its_two_tokens(
+    window: SettingsWindow, service: AgentService, stored: dict[str, str]
+) -> None:
+    async with SlackApi() as api:
+        await service.change_settings({"channels.slack.api_base": api.api_base})
+        window.show_page("channels")
+        row = await until(lambda: window.page("channels")._channels.get("slack"), "the row")
+        row.set_up.click()
+        assert row.manifest is not None
+        row.manifest.click()
+        assert '"socket_mode_enabled": true' in QGuiApplication.clipboard().text()
+        bot, app = row.fields["slack"], row.fields["slack-app"]
+        await until(lambda: not app.isEnabled(), "the second token to wait for the first")
+        QTest.keyClicks(bot.input, "xoxb-1-wrong")
+        bot.save.click()
+        await until(lambda: row.detail.property("role") == "bad", "the refusal")
+        assert stored == {}
+        bot.input.setText(api.token)
+        bot.save.click()
+        await until(lambda: app.isEnabled() and bot.stored, "the second token to be asked for")
+        assert stored == {"channel:slack": api.token}
+        assert "app-level token" in row.detail.text()
+        app.input.setText("xapp-1-wrong")
+        app.save.click()
+        await until(lambda: row.detail.property("role") == "bad", "the refusal")
+        app.input.setText(api.app_token)
+        app.save.click()
+        await until(lambda: row.status.text() == "Ready", "the app")
+        assert stored == {"channel:slack": api.token, "channel:slack-app": api.app_token}
+        assert bot.isHidden()
+        assert row.manifest.isHidden()
+
+        row.enter_token()
+        await until(lambda: bot.isVisible() and bot.stored and app.stored, "both to be shown as stored")
+        app.remove.click()
+        await until(lambda: not app.stored, "one of them to be removed")
+        assert stored == {"channel:slack": api.token}
+        row.set_up.click()
+        row._ask_removal()
+        row.confirm.click()
+        await until(lambda: stored == {}, "the removal")
+        await until(lambda: row.set_up.isVisible() and row.set_up.text() == "Set up")
+
+
 async def test_a_token_stored_from_elsewhere_is_found_when_the_page_opens(
     window: SettingsWindow, service: AgentService, stored: dict[str, str]
 ) -> None:
@@ -385,3 +431,15 @@ async def test_pictures(window: SettingsWindow, palette: object, screenshot: Scr
     await until(lambda: window.page(page).isVisible())
     await asyncio.sleep(0.1)  # drawn at rest
     screenshot(window, f"settings-{page}")
+
+
+async def test_picture_of_slacks_two_tokens(
+    window: SettingsWindow, service: AgentService, stored: dict[str, str], palette: object, screenshot: Screenshot
+) -> None:
+    stored["channel:slack"] = "xoxb-1"
+    window.show_page("channels")
+    row = await until(lambda: window.page("channels")._channels.get("slack"), "the row")
+    row.enter_token()
+    await until(lambda: row.field.stored, "the stored token")
+    await asyncio.sleep(0.1)  # drawn at rest
+    screenshot(window, "settings-channels-slack")
