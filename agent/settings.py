@@ -17,7 +17,7 @@ from agent.errors import ConfigError
 log = logging.getLogger(__name__)
 
 STARTER = "starter"
-LATER_CHANNELS = ("discord", "slack", "email")
+LATER_CHANNELS = ("slack", "email")
 """May have a table in config.toml already; this version does not read it."""
 SafetyMode = Literal["careful", "balanced", "autonomous"]
 
@@ -76,8 +76,14 @@ class TelegramSettings(ChannelSettings):
     """A self-hosted Bot API server works."""
 
 
+class DiscordSettings(ChannelSettings):
+    api_base: str = "https://discord.com/api/v10"
+    gateway_url: str = "wss://gateway.discord.gg/"
+
+
 class ChannelsSettings(Section):
     telegram: TelegramSettings = TelegramSettings()
+    discord: DiscordSettings = DiscordSettings()
 
 
 class LimitSettings(Section):

@@ -18,7 +18,7 @@ from agent.channels.supervisor import ChannelKind, Supervisor
 from agent.errors import ChannelError, UsageError
 from agent.events import ChannelChanged, Event, EventBus, SettingsChanged
 from agent.keys import SecretStore
-from agent.settings import ChannelsSettings, Settings
+from agent.settings import ChannelSettings, ChannelsSettings, Settings
 from agent.storage.channel_notes import ChannelNotes
 from agent.storage.database import Database
 from agent.views import ChannelHealth
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 Accept = Callable[[Inbound, Role], Awaitable[object]]
 
-LABELS: Final = {"telegram": "Telegram"}
+LABELS: Final = {"telegram": "Telegram", "discord": "Discord"}
 CHANNEL_NAMES: Final = tuple(LABELS)
 
 
@@ -102,7 +102,7 @@ class Connectors:
             if not wanted.enabled:
                 if was.enabled:
                     await self._supervisor.stop(name)
-            elif not was.enabled or was.api_base != wanted.api_base:
+            elif not was.enabled or _place(was) != _place(wanted):
                 await self._supervisor.restart(name)
 
     def is_running(self, name: str) -> bool:
@@ -143,6 +143,10 @@ class Connectors:
                 from agent.channels.telegram import TelegramChannel
 
                 return TelegramChannel(channels.telegram, needs)
+            case "discord":
+                from agent.channels.discord import DiscordChannel
+
+                return DiscordChannel(channels.discord, needs)
             case _:
                 raise UsageError(f"There is no channel {name!r}.")
 
@@ -181,3 +185,8 @@ class Connectors:
         self._with_token = {user.partition(":")[2] for user in found}
         for one in self.health():
             self._events.publish(ChannelChanged(one.name, one.state, one.detail))
+
+
+def _place(section: ChannelSettings) -> dict[str, object]:
+    """Where a channel connects to: what a change of makes it connect anew."""
+    return section.model_dump(exclude={"enabled", "owners"})

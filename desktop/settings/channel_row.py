@@ -28,6 +28,10 @@ STATUS: dict[ChannelState, tuple[Status, str]] = {
 
 SETUP = {
     "telegram": "In Telegram, write /newbot to @BotFather; it gives you a token. Paste it here.",
+    "discord": (
+        "At discord.com/developers/applications, make an application. On its page Bot, switch on “Message Content"
+        " Intent” and press Reset Token. Paste the token here."
+    ),
 }
 """How to come by a token."""
 

@@ -1,0 +1,158 @@
+"""What happens at Discord, as it concerns the agent: messages, edits, commands, buttons, and the connection itself."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+from typing import TYPE_CHECKING
+
+from agent.channels.channel import Inbound, Needs, Receive, ReportHealth
+from agent.channels.discord_bot import MOST_BREAKS, DiscordBot
+from agent.channels.discord_commands import command_of
+from agent.channels.discord_errors import translated
+from agent.channels.discord_inbound import edit_id, fetch, from_message, is_for_people, place_of, quoted, transport_id
+from agent.channels.discord_lanes import DiscordLanes
+from agent.channels.patience import Patience
+from agent.errors import ChannelError
+
+if TYPE_CHECKING:
+    import discord
+
+log = logging.getLogger(__name__)
+
+COMMIT_SECONDS = 2.0
+"""Discord calls an interaction failed after three; one that is not committed by then is acknowledged all the same."""
+
+
+class DiscordListener:
+    """The handlers of one connection, by the names that discord.py gives to events.
+
+    Files are fetched only of senders that the agent knows: strangers get no download out of us.
+    """
+
+    def __init__(self, bot: DiscordBot, needs: Needs, receive: Receive, report: ReportHealth) -> None:
+        self._bot = bot
+        self._needs = needs
+        self._receive = receive
+        self._report = report
+        self._patience = Patience("Discord", bot.address, report)
+        self._breaks = 0
+        self.lanes = DiscordLanes(needs.notes, self._patience, bot.after, self._take)
+        for handler in (
+            *(self.on_connect, self.on_resumed, self.on_disconnect, self.on_guild_available),
+            *(self.on_message, self.on_raw_message_edit, self.on_interaction),
+        ):
+            bot.client.event(handler)
+
+    async def on_connect(self) -> None:
+        """A new session."""
+        self._breaks = 0
+        self.lanes.new_session()
+        self._report("ready", self._bot.address)
+
+    async def on_resumed(self) -> None:
+        """The session goes on; what came meanwhile was sent after all."""
+        self._breaks = 0
+        self._report("ready", self._bot.address)
+
+    async def on_disconnect(self) -> None:
+        """The socket is closed. The library opens the next at once, which must not become a habit."""
+        self._breaks += 1
+        if self._bot.client.is_closed():
+            return
+        self._report("degraded", "The connection to Discord is lost. Connecting again.")
+        if self._breaks >= MOST_BREAKS:
+            await self._bot.client.close()
+
+    async def on_guild_available(self, guild: discord.Guild) -> None:
+        """The channels of a server are known: somebody may have written there while nobody listened."""
+        for channel in guild.text_channels:
+            if channel.last_message_id is not None:
+                self.lanes.look(str(channel.id), "", channel.last_message_id)
+        for thread in guild.threads:
+            if thread.last_message_id is not None:
+                self.lanes.look(str(thread.id), str(thread.parent_id), thread.last_message_id)
+
+    async def on_message(self, message: discord.Message) -> None:
+        """Somebody wrote."""
+        place = place_of(message.channel, message.guild, "")
+        parent = place.group_id if place.group_id != place.chat_id else ""
+        self.lanes.put(message, place.chat_id, parent, direct=not place.group_id)
+
+    async def on_raw_message_edit(self, event: discord.RawMessageUpdateEvent) -> None:
+        """Somebody changed a message; the previews that Discord adds to links come here too."""
+        if event.message.edited_at is not None and event.message.author.id != self._bot.me.id:
+            self.lanes.after(str(event.channel_id), lambda: self._take_edit(event.message))
+
+    async def on_interaction(self, interaction: discord.Interaction) -> None:
+        """Somebody used a command or pressed a button. The answer comes as a message of its own."""
+        pressed = interaction.type.name == "component"
+        if interaction.channel is None or not (pressed or interaction.type.name == "application_command"):
+            return
+        text = await self._patience.surely(lambda: command_of(interaction, self._needs.notes))
+        inbound = self._from_interaction(interaction, text, pressed)
+        committing = self.lanes.spawn(self._commit(inbound if text else None))
+        await asyncio.wait({committing}, timeout=COMMIT_SECONDS)
+        try:
+            async with translated():
+                await interaction.response.defer(ephemeral=True)
+            await asyncio.wait({committing})
+            if not pressed:
+                async with translated():  # "is thinking" would stay for a quarter of an hour
+                    await interaction.delete_original_response()
+            elif interaction.message is not None and await self._knows(inbound.sender_id):
+                await self._bot.remove_buttons(inbound.chat_id, str(interaction.message.id))
+        except ChannelError as error:
+            log.info("an interaction on Discord was not closed: %s", error)
+
+    async def _commit(self, inbound: Inbound | None) -> None:
+        if inbound is not None:
+            await self._patience.surely(lambda: self._receive(inbound))
+
+    async def _knows(self, sender_id: str) -> bool:
+        return await self._patience.surely(lambda: self._needs.knows(sender_id))
+
+    def _from_interaction(self, interaction: discord.Interaction, text: str, pressed: bool) -> Inbound:
+        name = interaction.user.display_name
+        server = interaction.guild_id is not None
+        place = place_of(interaction.channel, interaction.guild if server else None, name)
+        return Inbound(
+            channel="discord",
+            transport_id=f"{place.chat_id}:i{interaction.id}",
+            chat_id=place.chat_id,
+            sender_id=str(interaction.user.id),
+            sender_name=name,
+            text=text,
+            title=place.title,
+            direct=not place.group_id,
+            sent_at=interaction.created_at.timestamp(),
+            group_id=place.group_id,
+            bot=interaction.user.bot,
+            pressed=pressed,
+        )
+
+    async def _take(self, message: discord.Message) -> bool:
+        """Hand a message over; returns when it is committed: whether its channel is worth remembering."""
+        if message.author.id == self._bot.me.id or not is_for_people(message):
+            return False
+        inbound = from_message(message, self._bot.me.id)
+        known = await self._knows(inbound.sender_id)
+        if known:
+            carried = await fetch(self._bot, message, self._needs.files)
+            quote = "" if inbound.text.startswith("/") else await self._quote(message)
+            text = "\n\n".join(part for part in (quote, inbound.text, carried.unread) if part)
+            inbound = dataclasses.replace(inbound, text=text, images=carried.images, files=carried.files)
+        if inbound.text or inbound.images or inbound.files or not known:
+            await self._commit(inbound)
+        return inbound.direct or inbound.addressed or known
+
+    async def _take_edit(self, message: discord.Message) -> None:
+        if not is_for_people(message):
+            return
+        inbound = from_message(message, self._bot.me.id)
+        if inbound.text:
+            await self._commit(dataclasses.replace(inbound, transport_id=edit_id(message), edits=transport_id(message)))
+
+    async def _quote(self, message: discord.Message) -> str:
+        return await self._patience.surely(lambda: quoted(message, self._bot.me.id, self._needs.knows))
