@@ -52,13 +52,12 @@ class DiscordChannel:
             if listener.lanes.failed.done():
                 listener.lanes.failed.result()
             await staying
-            raise ChannelError("network", "The connection to Discord broke several times.")
         finally:
             self._bot = None
             await listener.lanes.stop()
-            await bot.close()
-            staying.cancel()
+            staying.cancel()  # before the library is closed: it would go on without a loop
             await asyncio.gather(staying, return_exceptions=True)
+            await bot.close()
 
     async def send(self, message: Outbound) -> Delivered:
         """See `Channel`. Called again after an error, it goes on with the piece that failed."""

@@ -59,11 +59,9 @@ class DiscordListener:
     async def on_disconnect(self) -> None:
         """The socket is closed. The library opens the next at once, which must not become a habit."""
         self._breaks += 1
-        if self._bot.client.is_closed():
-            return
         self._report("degraded", "The connection to Discord is lost. Connecting again.")
-        if self._breaks >= MOST_BREAKS:
-            await self._bot.client.close()
+        if self._breaks >= MOST_BREAKS and not self.lanes.failed.done():
+            self.lanes.failed.set_exception(ChannelError("network", "Discord closes every connection."))
 
     async def on_guild_available(self, guild: discord.Guild) -> None:
         """The channels of a server are known: somebody may have written there while nobody listened."""

@@ -101,7 +101,7 @@ async def echo(message: discord.Message) -> None:
 
 async def test_a_person_talks_to_a_client_of_the_library(api: DiscordApi) -> None:
     async with connected(api, Bot(echo)) as bot:
-        assert (bot.user and bot.user.name, bot.application_id) == ("trayclaw", api.bot.id)
+        assert (bot.user and bot.user.name, bot.application_id) == ("TrayClaw", api.bot.id)
         said = await api.say(ADA, "Grüße 👋")
         reply = await api.wait_for_reply(api.dm(ADA))
         assert (reply.text, reply.reply_to) == ("you said Grüße 👋", said.id)

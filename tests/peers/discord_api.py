@@ -95,7 +95,7 @@ class DiscordApi:
     async def start(self) -> None:
         app = web.Application(client_max_size=discord_rules.UPLOAD_LIMIT * 2)
         app.router.add_get("/gateway", self._gateway)
-        app.router.add_get("/cdn/{file}/{name}", self._download)
+        app.router.add_get("/cdn/{file}", self._download)
         app.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
         await self._runner.setup()
@@ -314,7 +314,7 @@ class DiscordApi:
         return payload
 
     def _attachment(self, file: File) -> dict[str, Any]:
-        url = f"http://127.0.0.1:{self.port}/cdn/{file.id}/{file.name}"
+        url = f"http://127.0.0.1:{self.port}/cdn/{file.id}"
         return {
             "id": str(file.id),
             "filename": file.name,

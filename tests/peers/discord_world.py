@@ -97,7 +97,7 @@ class User:
     def payload(self) -> dict[str, Any]:
         return {
             "id": str(self.id),
-            "username": self.name.lower().replace(" ", "_"),
+            "username": self.name if self.bot else self.name.lower().replace(" ", "_"),
             "global_name": None if self.bot else self.name,
             "discriminator": "0",
             "avatar": None,
