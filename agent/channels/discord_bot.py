@@ -109,6 +109,11 @@ class DiscordBot:
         """The name of the bot, with its @."""
         return f"@{self.me.name}"
 
+    @property
+    def invitation(self) -> str:
+        """Where a person lets the bot into a server; people can write to it only when they share one with it."""
+        return f"https://discord.com/oauth2/authorize?client_id={self.client.application_id}&scope=bot"
+
     def check_intents(self) -> None:
         """Raises ChannelError (forbidden) when this application may not read what people write."""
         flags = self.client.application_flags

@@ -36,11 +36,12 @@ class DiscordListener:
         self._needs = needs
         self._receive = receive
         self._report = report
-        self._patience = Patience("Discord", bot.address, report)
+        self._patience = Patience("Discord", report, self._report_ready)
         self._breaks = 0
+        self._is_alone = False
         self.lanes = DiscordLanes(needs.notes, self._patience, bot.after, self._take)
         for handler in (
-            *(self.on_connect, self.on_resumed, self.on_disconnect, self.on_guild_available),
+            *(self.on_connect, self.on_resumed, self.on_disconnect, self.on_guild_available, self.on_guild_join),
             *(self.on_message, self.on_raw_message_edit, self.on_interaction),
         ):
             bot.client.event(handler)
@@ -49,12 +50,12 @@ class DiscordListener:
         """A new session."""
         self._breaks = 0
         self.lanes.new_session()
-        self._report("ready", self._bot.address)
+        self._report_ready()
 
     async def on_resumed(self) -> None:
         """The session goes on; what came meanwhile was sent after all."""
         self._breaks = 0
-        self._report("ready", self._bot.address)
+        self._report_ready()
 
     async def on_disconnect(self) -> None:
         """The socket is closed. The library opens the next at once, which must not become a habit."""
@@ -65,12 +66,18 @@ class DiscordListener:
 
     async def on_guild_available(self, guild: discord.Guild) -> None:
         """The channels of a server are known: somebody may have written there while nobody listened."""
+        if self._is_alone:
+            self._report_ready()
         for channel in guild.text_channels:
             if channel.last_message_id is not None:
                 self.lanes.look(str(channel.id), "", channel.last_message_id)
         for thread in guild.threads:
             if thread.last_message_id is not None:
                 self.lanes.look(str(thread.id), str(thread.parent_id), thread.last_message_id)
+
+    async def on_guild_join(self, guild: discord.Guild) -> None:
+        """Somebody invited the bot: it can be talked to now."""
+        self._report_ready()
 
     async def on_message(self, message: discord.Message) -> None:
         """Somebody wrote."""
@@ -103,6 +110,11 @@ class DiscordListener:
                 await self._bot.remove_buttons(inbound.chat_id, str(interaction.message.id))
         except ChannelError as error:
             log.info("an interaction on Discord was not closed: %s", error)
+
+    def _report_ready(self) -> None:
+        self._is_alone = not self._bot.client.guilds
+        hint = f" is in no server yet. Invite it: {self._bot.invitation}" if self._is_alone else ""
+        self._report("ready", f"{self._bot.address}{hint}")
 
     async def _commit(self, inbound: Inbound | None) -> None:
         if inbound is not None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +15,7 @@ from agent.channels.discord_bot import DiscordBot
 from agent.channels.discord_commands import with_custom_ids
 from agent.channels.discord_inbound import message_of
 from agent.channels.discord_text import message_pieces, note_line, with_note
+from agent.errors import ChannelError, StorageError
 
 FILE_BYTES = 10 * 1024 * 1024
 """What a bot may send at once; see https://discord.com/developers/docs/reference#uploading-files."""
@@ -38,7 +41,8 @@ class DiscordSender:
 
     async def parts(self, message: Outbound) -> list[Part]:
         """The messages that carry an answer, in order; none when there is nothing to see."""
-        buttons = tuple(await with_custom_ids(message.buttons, self._notes))
+        with _noted():
+            buttons = tuple(await with_custom_ids(message.buttons, self._notes))
         return await asyncio.to_thread(_parts, message, buttons)
 
     async def send_rest(self, bot: DiscordBot, message: Outbound, parts: list[Part], sent: list[str]) -> None:
@@ -67,12 +71,22 @@ class DiscordSender:
         """The same for the same part of an answer, also after a crash: Discord shows it once then."""
         if not message.outbox_id:
             return secrets.token_hex(_NONCE_CHARS // 2)
-        seed = await self._notes.get(_SEED)
-        if seed is None:
-            seed = secrets.token_hex(8)
-            await self._notes.set(_SEED, seed)
+        with _noted():
+            seed = await self._notes.get(_SEED)
+            if seed is None:
+                seed = secrets.token_hex(8)
+                await self._notes.set(_SEED, seed)
         what = f"{seed}:{message.chat_id}:{message.outbox_id}:{place}:{message.text}"
         return hashlib.sha256(what.encode()).hexdigest()[:_NONCE_CHARS]
+
+
+@contextmanager
+def _noted() -> Iterator[None]:
+    """An answer whose notes cannot be taken now is sent later."""
+    try:
+        yield
+    except StorageError as error:
+        raise ChannelError("network", f"The answer waits: {error}") from error
 
 
 def _parts(message: Outbound, buttons: tuple[tuple[str, Button], ...]) -> list[Part]:

@@ -18,12 +18,12 @@ T = TypeVar("T")
 
 
 class Patience:
-    """For one connection of a channel; `address` is what it reports when it is well."""
+    """For one connection of a channel; `well` reports that it is ready (again)."""
 
-    def __init__(self, label: str, address: str, report: ReportHealth) -> None:
+    def __init__(self, label: str, report: ReportHealth, well: Callable[[], None]) -> None:
         self._label = label
-        self._address = address
         self._report = report
+        self._well = well
 
     async def surely(self, work: Callable[[], Awaitable[T]]) -> T:
         """The result of the first attempt that the database does not refuse."""
@@ -38,5 +38,5 @@ class Patience:
                 await asyncio.sleep(SAVE_AGAIN_SECONDS)
             else:
                 if failed:
-                    self._report("ready", self._address)
+                    self._well()
                 return result

@@ -60,7 +60,15 @@ async def test_a_message_is_answered(tmp_path: Path, api: DiscordApi) -> None:
         inbound = kit.received[0]
         assert (inbound.chat_id, inbound.sender_id, inbound.direct) == (chat(api), "4242", True)
         assert inbound.transport_id == f"{chat(api)}:{said.id}"
-        assert kit.supervisor.health()[0].detail == "@TrayClaw"
+
+
+async def test_a_bot_that_nobody_can_write_to_says_how_to_invite_it(tmp_path: Path, api: DiscordApi) -> None:
+    async with connected(tmp_path, api) as kit:
+        detail = kit.supervisor.health()[0].detail
+        assert detail.startswith("@TrayClaw is in no server yet")
+        assert f"client_id={api.bot.id}" in detail
+        await api.invite("Friends")
+        await kit.until(lambda: kit.supervisor.health()[0].detail == "@TrayClaw", "the server to be known")
 
 
 async def test_the_bot_is_recognised(api: DiscordApi) -> None:

@@ -348,7 +348,7 @@ async def test_rate_limits_are_kept_to_and_told(api: DiscordApi, caplog: pytest.
         assert [one.text for one in api.replies(api.dm(ADA))] == ["0", "1", "2", "3", "4"]
         assert {one.status for one in api.called(SEND)} == {200}, "the library keeps to the limits that it is told"
         api.fail(SEND, TooMany(0.1), TooMany(0.1, everywhere=True))
-        with caplog.at_level(logging.WARNING):
+        with caplog.at_level(logging.WARNING, "discord"):
             await channel.send("late")
         assert [one.status for one in api.called(SEND)[-3:]] == [429, 429, 200]
         assert "Global rate limit has been hit" in caplog.text

@@ -141,6 +141,14 @@ class DiscordApi:
         found.channels.append(channel)
         return channel
 
+    async def invite(self, guild: str) -> Guild:
+        """Somebody lets the bot into a server, with a channel."""
+        found = self.guilds[self.add_channel(guild=guild).guild_id or 0]
+        payload = found.payload()
+        del payload["unavailable"]
+        await self.gateway.dispatch("GUILD_CREATE", payload, 1)
+        return found
+
     async def add_thread(self, parent: Channel, name: str = "a thread") -> Channel:
         assert parent.guild_id is not None
         thread = self._channel(Channel(snowflake(), THREAD, name, parent.guild_id, parent.id))
