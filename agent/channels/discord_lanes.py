@@ -31,8 +31,10 @@ AGAIN_SECONDS = 5.0
 
 _DIRECT = "direct"
 
-Take = Callable[["discord.Message"], Awaitable[bool]]
-"""Returns when the message is committed: whether its channel is to be remembered."""
+Take = Callable[["discord.Message"], Awaitable[None]]
+"""Returns when the message is committed."""
+Matters = Callable[["discord.Message"], Awaitable[bool]]
+"""Whether the channel of a message is one where the agent may be needed, and so to be remembered."""
 Fetch = Callable[[str, int, int], AsyncIterator["discord.Message"]]
 """The messages of a channel after one, oldest first, up to a number."""
 
@@ -51,14 +53,16 @@ class _Lane:
 class DiscordLanes:
     """One for each connection. `failed` gets the error of a defect in handing over; the connection ends then."""
 
-    def __init__(self, notes: Notes, patience: Patience, fetch: Fetch, take: Take) -> None:
+    def __init__(self, notes: Notes, patience: Patience, fetch: Fetch, matters: Matters, take: Take) -> None:
         self._notes = notes
         self._patience = patience
         self._fetch = fetch
+        self._matters = matters
         self._take = take
         self._lanes: dict[str, _Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._fetching = asyncio.Semaphore(AT_ONCE)
+        self._remembering = asyncio.Lock()
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def new_session(self) -> None:
@@ -113,17 +117,24 @@ class DiscordLanes:
     async def _next(self, message: discord.Message, chat_id: str, parent_id: str, direct: bool) -> None:
         lane = self._lane(chat_id)
         await self._catch_up(chat_id, parent_id, message.id)
-        new = not lane.kept
-        if lane.position is None or message.id > lane.position:
-            await self._commit(lane, message, chat_id)
-        if direct and new and lane.kept:
-            await self._patience.surely(lambda: self._remember(chat_id))
+        if lane.position is not None and message.id <= lane.position:
+            return
+        if not lane.kept and await self._matters(message):
+            # First of all: a crash after the commit must not leave a channel that nobody looks at again.
+            await self._note(chat_id, message.id - 1)
+            if direct:
+                await self._patience.surely(lambda: self._remember(chat_id))
+            lane.kept = True
+        await self._commit(lane, message, chat_id)
 
     async def _commit(self, lane: _Lane, message: discord.Message, chat_id: str) -> None:
-        lane.kept = await self._take(message) or lane.kept
+        await self._take(message)
         lane.position = message.id
         if lane.kept:
-            await self._patience.surely(lambda: self._notes.set(f"at:{chat_id}", str(message.id)))
+            await self._note(chat_id, message.id)
+
+    async def _note(self, chat_id: str, position: int) -> None:
+        await self._patience.surely(lambda: self._notes.set(f"at:{chat_id}", str(position)))
 
     async def _catch_up(self, chat_id: str, parent_id: str, newest: int) -> None:
         lane = self._lane(chat_id)
@@ -135,6 +146,7 @@ class DiscordLanes:
         start = lane.position
         if start is None and parent_id:  # a thread that began meanwhile in a channel that is remembered
             start = await self._position(parent_id)
+            lane.kept = start is not None
         if start is not None and newest > start:
             for message in await self._missed(chat_id, start):
                 await self._commit(lane, message, chat_id)
@@ -167,5 +179,6 @@ class DiscordLanes:
         return [str(one) for one in json.loads(await self._notes.get(_DIRECT) or "[]")]
 
     async def _remember(self, chat_id: str) -> None:
-        known = [one for one in await self._direct_chats() if one != chat_id]
-        await self._notes.set(_DIRECT, json.dumps([*known, chat_id][-MOST_DIRECT:]))
+        async with self._remembering:
+            known = [one for one in await self._direct_chats() if one != chat_id]
+            await self._notes.set(_DIRECT, json.dumps([*known, chat_id][-MOST_DIRECT:]))

@@ -39,7 +39,7 @@ class DiscordListener:
         self._patience = Patience("Discord", report, self._report_ready)
         self._breaks = 0
         self._is_alone = False
-        self.lanes = DiscordLanes(needs.notes, self._patience, bot.after, self._take)
+        self.lanes = DiscordLanes(needs.notes, self._patience, bot.after, self._matters, self._take)
         for handler in (
             *(self.on_connect, self.on_resumed, self.on_disconnect, self.on_guild_available, self.on_guild_join),
             *(self.on_message, self.on_raw_message_edit, self.on_interaction),
@@ -87,7 +87,7 @@ class DiscordListener:
 
     async def on_raw_message_edit(self, event: discord.RawMessageUpdateEvent) -> None:
         """Somebody changed a message; the previews that Discord adds to links come here too."""
-        if event.message.edited_at is not None and event.message.author.id != self._bot.me.id:
+        if event.message.edited_at is not None and self._is_heard(event.message):
             self.lanes.after(str(event.channel_id), lambda: self._take_edit(event.message))
 
     async def on_interaction(self, interaction: discord.Interaction) -> None:
@@ -142,10 +142,19 @@ class DiscordListener:
             pressed=pressed,
         )
 
-    async def _take(self, message: discord.Message) -> bool:
-        """Hand a message over; returns when it is committed: whether its channel is worth remembering."""
-        if message.author.id == self._bot.me.id or not is_for_people(message):
+    def _is_heard(self, message: discord.Message) -> bool:
+        return message.author.id != self._bot.me.id and is_for_people(message)
+
+    async def _matters(self, message: discord.Message) -> bool:
+        if not self._is_heard(message):
             return False
+        inbound = from_message(message, self._bot.me.id)
+        return inbound.addressed or await self._knows(inbound.sender_id)
+
+    async def _take(self, message: discord.Message) -> None:
+        """Hand a message over; returns when it is committed."""
+        if not self._is_heard(message):
+            return
         inbound = from_message(message, self._bot.me.id)
         known = await self._knows(inbound.sender_id)
         if known:
@@ -155,11 +164,8 @@ class DiscordListener:
             inbound = dataclasses.replace(inbound, text=text, images=carried.images, files=carried.files)
         if inbound.text or inbound.images or inbound.files or not known:
             await self._commit(inbound)
-        return inbound.direct or inbound.addressed or known
 
     async def _take_edit(self, message: discord.Message) -> None:
-        if not is_for_people(message):
-            return
         inbound = from_message(message, self._bot.me.id)
         if inbound.text:
             await self._commit(dataclasses.replace(inbound, transport_id=edit_id(message), edits=transport_id(message)))

@@ -38,6 +38,7 @@ class DiscordSender:
 
     def __init__(self, notes: Notes) -> None:
         self._notes = notes
+        self._seeding = asyncio.Lock()
 
     async def parts(self, message: Outbound) -> list[Part]:
         """The messages that carry an answer, in order; none when there is nothing to see."""
@@ -71,13 +72,17 @@ class DiscordSender:
         """The same for the same part of an answer, also after a crash: Discord shows it once then."""
         if not message.outbox_id:
             return secrets.token_hex(_NONCE_CHARS // 2)
-        with _noted():
-            seed = await self._notes.get(_SEED)
-            if seed is None:
-                seed = secrets.token_hex(8)
-                await self._notes.set(_SEED, seed)
-        what = f"{seed}:{message.chat_id}:{message.outbox_id}:{place}:{message.text}"
+        what = f"{await self._seed()}:{message.chat_id}:{message.outbox_id}:{place}:{message.text}"
         return hashlib.sha256(what.encode()).hexdigest()[:_NONCE_CHARS]
+
+    async def _seed(self) -> str:
+        with _noted():
+            async with self._seeding:  # many chats may send their first answer at once
+                seed = await self._notes.get(_SEED)
+                if seed is None:
+                    seed = secrets.token_hex(8)
+                    await self._notes.set(_SEED, seed)
+                return seed
 
 
 @contextmanager

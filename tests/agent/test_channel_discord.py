@@ -281,6 +281,28 @@ async def test_pictures_and_files_arrive(tmp_path: Path, api: DiscordApi) -> Non
         assert inbound.files[0].path.read_bytes() == b"remember"
 
 
+async def test_a_slow_file_holds_up_nobody_else(
+    tmp_path: Path, api: DiscordApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrives = asyncio.Event()
+
+    async def slow(self: DiscordBot, url: str) -> AsyncIterator[bytes]:
+        await arrives.wait()
+        yield b"picture"
+
+    monkeypatch.setattr(DiscordBot, "download", slow)
+    async with connected(tmp_path, api) as kit:
+        kit.settings = settings_for(api, OWNER, 5)
+        await api.say(OWNER, "first", files=[("cat.png", b"x", "image/png")])
+        await api.say(OWNER, "second")
+        await api.say(5, "other chat")
+        await api.wait_for_reply(api.dm(5))
+        assert [one.text for one in kit.received] == ["other chat"]
+        arrives.set()
+        await kit.until(lambda: len(kit.received) == 3, "the others")
+        assert [one.text for one in kit.received[1:]] == ["first", "second"]
+
+
 async def test_files_of_strangers_are_not_fetched(tmp_path: Path, api: DiscordApi) -> None:
     async with connected(tmp_path, api):
         await api.say(STRANGER, "look", files=[("cat.png", b"x", "image/png")])
@@ -571,6 +593,15 @@ async def test_a_gateway_that_refuses_is_not_besieged(tmp_path: Path, api: Disco
         await api.wait_for_reply(api.dm(OWNER))
 
 
+async def test_a_gateway_that_refuses_from_the_start_is_tried_again(tmp_path: Path, api: DiscordApi) -> None:
+    async with connected(tmp_path, api, start=False) as kit:
+        api.gateway.refuses = True
+        kit.supervisor.start("discord")
+        await kit.until(lambda: "Discord closed the connection" in kit.supervisor.health()[0].detail, "the refusal")
+        api.gateway.refuses = False
+        await kit.ready()
+
+
 async def test_a_network_that_goes_and_comes_back(tmp_path: Path, api: DiscordApi) -> None:
     async with connected(tmp_path, api) as kit:
         await api.say(OWNER, "hello")
@@ -692,9 +723,9 @@ async def test_an_answer_that_broke_off_goes_on_where_it_was(tmp_path: Path, api
         assert delivered.transport_ids == tuple(str(one.id) for one in api.replies(api.dm(OWNER)))
 
 
-async def test_stop_is_quick_also_when_discord_is_silent(tmp_path: Path, api: DiscordApi) -> None:
+async def test_stop_is_quick_also_when_discord_is_gone(tmp_path: Path, api: DiscordApi) -> None:
     async with connected(tmp_path, api) as kit:
-        api.gateway.silent = True
+        api.gateway.freeze()
         started = asyncio.get_running_loop().time()
         await kit.supervisor.stop("discord")
         assert asyncio.get_running_loop().time() - started < 2.0
@@ -714,3 +745,42 @@ async def test_sending_without_a_connection_is_an_error_to_try_again(api: Discor
     with pytest.raises(ChannelError) as error:
         await channel(api).identify()
     assert error.value.kind == "network"
+
+
+async def test_many_chats_through_trouble(tmp_path: Path, api: DiscordApi) -> None:
+    people = range(1000, 1010)
+    trouble = [LostAfter(), TooMany(0.05), LostBefore(), FailedAfter(), TooMany(0.05, everywhere=True)]
+    async with connected(tmp_path, api) as kit:
+        kit.settings = settings_for(api, *people)
+        for number in range(6):
+            api.fail(SEND, *trouble[number % 5 :], *trouble[: number % 5])
+            for person in people:
+                await api.say(person, f"message {number}")
+            if number % 2:
+                api.gateway.cut()
+        await api.wait_until(
+            lambda: all(len(answers(api, person)) == 6 for person in people), timeout=30, what="all answers"
+        )
+        for person in people:
+            assert answers(api, person) == [f"You said: message {number}" for number in range(6)]
+        assert api.gateway.identified == 1
+
+
+async def test_all_direct_chats_are_looked_at_after_a_break(tmp_path: Path, api: DiscordApi) -> None:
+    people = range(1000, 1020)
+    for text in ("hello", "missed"):
+        if text == "missed":
+            for person in people:
+                await api.say(person, text)
+        async with connected(tmp_path, api) as kit:
+            kit.settings = settings_for(api, *people)
+            if text == "hello":
+                await asyncio.gather(*(api.say(person, text) for person in people))
+            await kit.until(lambda: len(kit.received) == len(people), "all messages")
+            assert {one.text for one in kit.received} == {text}
+
+
+def answers(api: DiscordApi, person: int) -> list[str]:
+    """What the bot said, without the remark that it may have come before."""
+    sent = [one.text for one in api.transcript(api.dm(person)) if one.author is api.bot]
+    return [one.rpartition("\n")[2] for one in sent]

@@ -58,6 +58,11 @@ class Socket:
         self._received = [*(at for at in self._received if now - at < 60), now]
         return len(self._received) > EVENTS_A_MINUTE
 
+    def freeze(self) -> None:
+        """Read nothing more, not even a farewell, as a computer does that is gone."""
+        if self._request.transport is not None:
+            self._request.transport.pause_reading()
+
     def cut(self) -> None:
         """End without a word, as a network does."""
         if self._request.transport is not None:
@@ -100,6 +105,12 @@ class Gateway:
         """All connections break without a word."""
         for socket in self.sockets:
             socket.cut()
+
+    def freeze(self) -> None:
+        """The other side of all connections is gone, and nobody said so."""
+        self.silent = True
+        for socket in self.sockets:
+            socket.freeze()
 
     async def close(self, code: int) -> None:
         """Close all connections with this code."""
