@@ -204,14 +204,20 @@ class DiscordBot:
             if error.kind != "not_found":
                 raise
 
-    async def after(self, chat_id: str, message_id: int, limit: int) -> AsyncIterator[discord.Message]:
-        """The messages of a channel after that one, oldest first."""
+    async def after(self, chat_id: str, message_id: int, limit: int, direct: bool) -> AsyncIterator[discord.Message]:
+        """The messages of a channel after that one, oldest first.
+
+        Those of a server come with their server: one made of an id alone would look like a direct chat.
+        """
         import discord
 
-        found = self.client.get_channel(int(chat_id))  # knows its server, as one made of an id alone does not
-        channel = found if isinstance(found, discord.abc.Messageable) else self._channel(chat_id)
         async with translated():
-            async for message in channel.history(after=discord.Object(message_id), limit=limit, oldest_first=True):
+            found: Any = self.client.get_channel(int(chat_id))
+            if found is None:
+                found = self._channel(chat_id) if direct else await self.client.fetch_channel(int(chat_id))
+            if not isinstance(found, discord.abc.Messageable):
+                raise ChannelError("not_found", "There are no messages in that channel.")
+            async for message in found.history(after=discord.Object(message_id), limit=limit, oldest_first=True):
                 yield message
 
     async def register(self, commands: list[dict[str, Any]]) -> None:

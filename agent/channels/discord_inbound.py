@@ -40,12 +40,13 @@ def is_for_people(message: discord.Message) -> bool:
     return message.type in (discord.MessageType.default, discord.MessageType.reply)
 
 
-def place_of(channel: Any, guild: Any, person: str) -> Place:
+def place_of(channel: Any, guild: Any, person: str, *, in_server: bool = False) -> Place:
     """The chat of a message. A channel of a server that is not known (yet) is a group all the same."""
     import discord
 
     chat_id = str(channel.id)
-    if guild is None and getattr(channel, "guild_id", None) is None:
+    known = guild or getattr(channel, "guild", None) or getattr(channel, "guild_id", None)
+    if not known and not in_server:
         return Place(chat_id, "", person)
     name = getattr(channel, "name", "")
     if isinstance(channel, discord.Thread):

@@ -35,8 +35,8 @@ Take = Callable[["discord.Message"], Awaitable[None]]
 """Returns when the message is committed."""
 Matters = Callable[["discord.Message"], Awaitable[bool]]
 """Whether the channel of a message is one where the agent may be needed, and so to be remembered."""
-Fetch = Callable[[str, int, int], AsyncIterator["discord.Message"]]
-"""The messages of a channel after one, oldest first, up to a number."""
+Fetch = Callable[[str, int, int, bool], AsyncIterator["discord.Message"]]
+"""The messages of a channel after one, oldest first, up to a number; and whether it is a direct chat."""
 
 
 @dataclass(slots=True)
@@ -71,9 +71,9 @@ class DiscordLanes:
             lane.behind = True
         self.spawn(self._look_at_direct())
 
-    def look(self, chat_id: str, parent_id: str, newest: int) -> None:
+    def look(self, chat_id: str, parent_id: str, newest: int, *, direct: bool) -> None:
         """A channel whose newest message is that one: fetch what was missed. A thread has a parent."""
-        self.after(chat_id, lambda: self._catch_up(chat_id, parent_id, newest))
+        self.after(chat_id, lambda: self._catch_up(chat_id, parent_id, newest, direct))
 
     def put(self, message: discord.Message, chat_id: str, parent_id: str, *, direct: bool) -> None:
         """Hand a message over after those before it in its channel."""
@@ -116,7 +116,7 @@ class DiscordLanes:
 
     async def _next(self, message: discord.Message, chat_id: str, parent_id: str, direct: bool) -> None:
         lane = self._lane(chat_id)
-        await self._catch_up(chat_id, parent_id, message.id)
+        await self._catch_up(chat_id, parent_id, message.id, direct)
         if lane.position is not None and message.id <= lane.position:
             return
         if not lane.kept and await self._matters(message):
@@ -136,7 +136,7 @@ class DiscordLanes:
     async def _note(self, chat_id: str, position: int) -> None:
         await self._patience.surely(lambda: self._notes.set(f"at:{chat_id}", str(position)))
 
-    async def _catch_up(self, chat_id: str, parent_id: str, newest: int) -> None:
+    async def _catch_up(self, chat_id: str, parent_id: str, newest: int, direct: bool) -> None:
         lane = self._lane(chat_id)
         if not lane.behind:
             return
@@ -148,15 +148,15 @@ class DiscordLanes:
             start = await self._position(parent_id)
             lane.kept = start is not None
         if start is not None and newest > start:
-            for message in await self._missed(chat_id, start):
+            for message in await self._missed(chat_id, start, direct):
                 await self._commit(lane, message, chat_id)
         lane.behind = False
 
-    async def _missed(self, chat_id: str, start: int) -> list[discord.Message]:
+    async def _missed(self, chat_id: str, start: int, direct: bool) -> list[discord.Message]:
         while True:
             try:
                 async with self._fetching:
-                    found = [message async for message in self._fetch(chat_id, start, MOST_MISSED)]
+                    found = [message async for message in self._fetch(chat_id, start, MOST_MISSED, direct)]
             except ChannelError as error:
                 if not error.retryable:
                     log.info("what was written in a channel of Discord meanwhile cannot be read: %s", error)
@@ -169,7 +169,7 @@ class DiscordLanes:
 
     async def _look_at_direct(self) -> None:
         for chat_id in await self._patience.surely(self._direct_chats):
-            self.look(chat_id, "", 1 << 63)
+            self.look(chat_id, "", 1 << 63, direct=True)
 
     async def _position(self, chat_id: str) -> int | None:
         noted = await self._patience.surely(lambda: self._notes.get(f"at:{chat_id}"))

@@ -70,10 +70,10 @@ class DiscordListener:
             self._report_ready()
         for channel in guild.text_channels:
             if channel.last_message_id is not None:
-                self.lanes.look(str(channel.id), "", channel.last_message_id)
+                self.lanes.look(str(channel.id), "", channel.last_message_id, direct=False)
         for thread in guild.threads:
             if thread.last_message_id is not None:
-                self.lanes.look(str(thread.id), str(thread.parent_id), thread.last_message_id)
+                self.lanes.look(str(thread.id), str(thread.parent_id), thread.last_message_id, direct=False)
 
     async def on_guild_join(self, guild: discord.Guild) -> None:
         """Somebody invited the bot: it can be talked to now."""
@@ -125,8 +125,8 @@ class DiscordListener:
 
     def _from_interaction(self, interaction: discord.Interaction, text: str, pressed: bool) -> Inbound:
         name = interaction.user.display_name
-        server = interaction.guild_id is not None
-        place = place_of(interaction.channel, interaction.guild if server else None, name)
+        in_server = interaction.guild_id is not None
+        place = place_of(interaction.channel, interaction.guild if in_server else None, name, in_server=in_server)
         return Inbound(
             channel="discord",
             transport_id=f"{place.chat_id}:i{interaction.id}",

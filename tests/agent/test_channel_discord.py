@@ -226,6 +226,22 @@ async def test_a_channel_of_a_server_is_caught_up_after_a_break(tmp_path: Path, 
         assert all(not one.direct for one in kit.received)
 
 
+async def test_a_thread_that_is_not_known_is_no_direct_chat(tmp_path: Path, api: DiscordApi) -> None:
+    thread = await api.add_thread(api.add_channel("general"), hidden=True)
+    me = f"<@{api.bot.id}>"
+    async with connected(tmp_path, api) as kit:
+        await api.say(OWNER, f"{me} hello", thread)
+        await api.wait_for_reply(thread)
+        assert [one.direct for one in kit.received] == [False]
+    await api.say(OWNER, "not for you", thread)
+    await api.say(OWNER, f"{me} missed", thread)
+    async with connected(tmp_path, api) as kit:
+        await api.say(STRANGER, f"{me} live", thread)
+        await kit.until(lambda: len(kit.received) == 2, "what was missed, and the next one")
+        assert [(one.text, one.direct) for one in kit.received] == [("missed", False), ("live", False)]
+        assert [(one.text, one.direct) for one in kit.dropped] == [("not for you", False)]
+
+
 async def test_own_messages_and_those_of_other_bots(tmp_path: Path, api: DiscordApi) -> None:
     general = api.add_channel()
     api.add_user(7, "Robot", bot=True)

@@ -149,11 +149,12 @@ class DiscordApi:
         await self.gateway.dispatch("GUILD_CREATE", payload, 1)
         return found
 
-    async def add_thread(self, parent: Channel, name: str = "a thread") -> Channel:
+    async def add_thread(self, parent: Channel, name: str = "a thread", *, hidden: bool = False) -> Channel:
         assert parent.guild_id is not None
-        thread = self._channel(Channel(snowflake(), THREAD, name, parent.guild_id, parent.id))
+        thread = self._channel(Channel(snowflake(), THREAD, name, parent.guild_id, parent.id, hidden=hidden))
         self.guilds[parent.guild_id].channels.append(thread)
-        await self.gateway.dispatch("THREAD_CREATE", {**thread.payload(), "newly_created": True}, 1)
+        if not hidden:
+            await self.gateway.dispatch("THREAD_CREATE", {**thread.payload(), "newly_created": True}, 1)
         return thread
 
     async def say(

@@ -159,6 +159,8 @@ class Channel:
     closed: bool = False
     """The person takes no messages of the bot, or the bot may not see the channel."""
     reactions_closed: bool = False
+    hidden: bool = False
+    """A thread that the bot is not told of until somebody writes there."""
 
     def payload(self) -> dict[str, Any]:
         last = str(self.messages[-1].id) if self.messages else None
@@ -198,7 +200,7 @@ class Guild:
             "features": [],
             "preferred_locale": "en-US",
             "channels": [one.payload() for one in self.channels if one.kind == TEXT],
-            "threads": [one.payload() for one in self.channels if one.kind == THREAD],
+            "threads": [one.payload() for one in self.channels if one.kind == THREAD and not one.hidden],
         }
 
 
