@@ -14,6 +14,7 @@ from agent.channels.discord_bot import DiscordBot
 from agent.channels.discord_commands import register
 from agent.channels.discord_draft import DiscordDraft
 from agent.channels.discord_inbound import message_of
+from agent.channels.discord_lanes import DiscordLanes
 from agent.channels.discord_listener import DiscordListener
 from agent.channels.discord_outbound import DiscordSender
 from agent.errors import ChannelError, StorageError
@@ -45,9 +46,11 @@ class DiscordChannel:
         bot = await self._connect()
         listener = DiscordListener(bot, self._needs, receive, report)
         self._bot = bot
-        staying = asyncio.create_task(bot.stay())
-        listener.lanes.spawn(self._register(bot))
+        staying: asyncio.Task[None] | None = None
         try:
+            await self._expect_owners(bot, listener.lanes)  # before anything can arrive in these chats
+            staying = asyncio.create_task(bot.stay())
+            listener.lanes.spawn(self._register(bot))
             await asyncio.wait({staying, listener.lanes.failed}, return_when=asyncio.FIRST_COMPLETED)
             if listener.lanes.failed.done():
                 listener.lanes.failed.result()
@@ -55,8 +58,9 @@ class DiscordChannel:
         finally:
             self._bot = None
             await listener.lanes.stop()
-            staying.cancel()  # before the library is closed: it would go on without a loop
-            await asyncio.gather(staying, return_exceptions=True)
+            if staying is not None:
+                staying.cancel()  # before the library is closed: it would go on without a loop
+                await asyncio.gather(staying, return_exceptions=True)
             await bot.close()
 
     async def send(self, message: Outbound) -> Delivered:
@@ -105,6 +109,18 @@ class DiscordChannel:
             await register(bot, self._needs.notes)
         except (ChannelError, StorageError) as error:
             log.info("the slash commands are not registered: %s", error)  # typed ones work all the same
+
+    async def _expect_owners(self, bot: DiscordBot, lanes: DiscordLanes) -> None:
+        """Discord does not list a bot's chats: open those with the owners, once, to find what they write when it is
+        off."""
+        for owner in self._settings.owners:
+            try:
+                if await self._needs.notes.get(f"owner:{owner}") is None:
+                    chat_id, newest = await bot.open_chat(owner)
+                    await lanes.expect(chat_id, newest)
+                    await self._needs.notes.set(f"owner:{owner}", chat_id)
+            except (ChannelError, StorageError) as error:
+                log.info("the direct chat with an owner on Discord cannot be opened yet: %s", error)
 
     async def _connect(self) -> DiscordBot:
         token = await self._needs.secret(self.name)

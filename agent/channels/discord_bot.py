@@ -220,6 +220,15 @@ class DiscordBot:
             async for message in found.history(after=discord.Object(message_id), limit=limit, oldest_first=True):
                 yield message
 
+    async def open_chat(self, user_id: int) -> tuple[str, int]:
+        """The direct chat with a person, and its newest message, or the id that comes before any."""
+        import discord
+
+        async with translated(), asyncio.timeout(_CALL_SECONDS):
+            chat = await self.client.create_dm(discord.Object(user_id))
+            newest = [message.id async for message in chat.history(limit=1)]
+        return str(chat.id), newest[0] if newest else chat.id
+
     async def register(self, commands: list[dict[str, Any]]) -> None:
         """Make these the bot's slash commands, everywhere."""
         async with translated(), asyncio.timeout(_CALL_SECONDS):

@@ -75,6 +75,12 @@ class DiscordLanes:
         """A channel whose newest message is that one: fetch what was missed. A thread has a parent."""
         self.after(chat_id, lambda: self._catch_up(chat_id, parent_id, newest, direct))
 
+    async def expect(self, chat_id: str, position: int) -> None:
+        """A direct chat in which somebody may write who never did: look there after that message from now on."""
+        if await self._position(chat_id) is None:
+            await self._note(chat_id, position)
+            await self._patience.surely(lambda: self._remember(chat_id))
+
     def put(self, message: discord.Message, chat_id: str, parent_id: str, *, direct: bool) -> None:
         """Hand a message over after those before it in its channel."""
         self.after(chat_id, lambda: self._next(message, chat_id, parent_id, direct))

@@ -122,6 +122,17 @@ async def test_many_messages_that_were_missed_come_in_order(tmp_path: Path, api:
         assert [one.text for one in kit.received] == [*(f"message {number}" for number in range(150)), "live"]
 
 
+async def test_the_first_words_of_an_owner_are_heard_also_if_it_was_off(tmp_path: Path, api: DiscordApi) -> None:
+    await api.say(OWNER, "long before")
+    async with connected(tmp_path, api) as kit:
+        assert len(api.called("POST /users/@me/channels")) == 1
+    await api.say(OWNER, "anybody there?")
+    async with connected(tmp_path, api) as kit:
+        await api.wait_for_reply(api.dm(OWNER))
+        assert [one.text for one in kit.received] == ["anybody there?"]
+        assert len(api.called("POST /users/@me/channels")) == 1
+
+
 async def test_what_cannot_be_fetched_yet_is_waited_for(
     tmp_path: Path, api: DiscordApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from agent.paths import Paths
+from agent.service import AgentService
 from tests.agent.cli_kit import PROGRAM, environment
 from tests.peers.discord_api import ROUTES, DiscordApi
 from tests.peers.model_server import ModelServer
@@ -117,6 +118,25 @@ async def test_kill_while_the_answer_is_sent_shows_it_once(
     texts = [one.text for one in api.transcript(api.dm(OWNER)) if one.author is api.bot]
     assert texts == ["Delivered for sure.", "Next."], "Discord knew that it was the same message"
     assert len(model.chats) == 2, "the model is not asked twice"
+
+
+async def test_addresses_that_change_in_the_file_are_followed(
+    api: DiscordApi, paths: Paths, model: ModelServer
+) -> None:
+    model.script = Reply("ok")
+    service = await AgentService.start(paths, resident=True)
+    try:
+        await api.wait_connected()
+        async with DiscordApi(TOKEN) as other:
+            settings = paths.config_file.read_text()
+            paths.config_file.write_text(settings.replace(f":{api.port}/", f":{other.port}/"))
+            await service.reload_settings()
+            await other.wait_connected()
+            await other.say(OWNER, "hello")
+            await other.wait_for_reply(other.dm(OWNER))
+            await api.wait_until(lambda: not api.gateway.sockets, what="the end of the old connection")
+    finally:
+        await service.stop()
 
 
 async def test_the_token_is_nowhere(api: DiscordApi, model: ModelServer, paths: Paths, private_home: Path) -> None:
