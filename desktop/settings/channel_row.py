@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QMenu, QWidget
 
 from agent.errors import ChannelError, SecretError, TrayClawError
@@ -49,6 +49,8 @@ class ChannelRow(Row):
         self._health = health
         self._account = ""
         self.set_icon(theme.channel_icon(name))
+        # It may hold an address to copy: where a bot is invited, where its token comes from.
+        self.detail.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.status = StatusDot("off", "", subject=health.label, object_name=f"channelStatus-{name}")
         self.switch = ToggleSwitch(
             False, object_name=f"channelSwitch-{name}", accessible_name=self.tr("{name} on").format(name=health.label)
