@@ -41,12 +41,14 @@ Fetch = Callable[[str, int, int, bool], AsyncIterator["discord.Message"]]
 
 @dataclass(slots=True)
 class _Lane:
-    """`behind`: what came before this session is not fetched yet. `position`: the last message that was committed,
-    `kept` in the notes when somebody the agent knows is there."""
+    """`session`: the last one for which it was looked at what was missed. `position`: the last message that was
+    committed, `kept` in the notes when somebody the agent knows is there. `broken`: a message could not be handed over,
+    so none after it is."""
 
-    behind: bool = True
+    session: int = -1
     position: int | None = None
     kept: bool = False
+    broken: bool = False
     tail: asyncio.Task[None] | None = None
 
 
@@ -59,6 +61,7 @@ class DiscordLanes:
         self._fetch = fetch
         self._matters = matters
         self._take = take
+        self._session = 0
         self._lanes: dict[str, _Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._fetching = asyncio.Semaphore(AT_ONCE)
@@ -67,8 +70,7 @@ class DiscordLanes:
 
     def new_session(self) -> None:
         """Messages may have been missed: look before the next one of each channel, in direct chats at once."""
-        for lane in self._lanes.values():
-            lane.behind = True
+        self._session += 1
         self.spawn(self._look_at_direct())
 
     def look(self, chat_id: str, parent_id: str, newest: int, *, direct: bool) -> None:
@@ -93,7 +95,13 @@ class DiscordLanes:
         async def in_turn() -> None:
             if before is not None:
                 await asyncio.wait({before})
-            await work()
+            if lane.broken:
+                return  # all of them are fetched again
+            try:
+                await work()
+            except BaseException:
+                lane.broken = True
+                raise
 
         lane.tail = self.spawn(in_turn())
 
@@ -143,8 +151,8 @@ class DiscordLanes:
         await self._patience.surely(lambda: self._notes.set(f"at:{chat_id}", str(position)))
 
     async def _catch_up(self, chat_id: str, parent_id: str, newest: int, direct: bool) -> None:
-        lane = self._lane(chat_id)
-        if not lane.behind:
+        lane, session = self._lane(chat_id), self._session
+        if lane.session == session:
             return
         if lane.position is None:
             lane.position = await self._position(chat_id)
@@ -156,7 +164,7 @@ class DiscordLanes:
         if start is not None and newest > start:
             for message in await self._missed(chat_id, start, direct):
                 await self._commit(lane, message, chat_id)
-        lane.behind = False
+        lane.session = session
 
     async def _missed(self, chat_id: str, start: int, direct: bool) -> list[discord.Message]:
         while True:

@@ -95,9 +95,7 @@ class DiscordListener:
         pressed = interaction.type.name == "component"
         if interaction.channel is None or not (pressed or interaction.type.name == "application_command"):
             return
-        text = await self._patience.surely(lambda: command_of(interaction, self._needs.notes))
-        inbound = self._from_interaction(interaction, text, pressed)
-        committing = self.lanes.spawn(self._commit(inbound if text else None))
+        committing = self.lanes.spawn(self._take_interaction(interaction, pressed))
         await asyncio.wait({committing}, timeout=COMMIT_SECONDS)
         try:
             async with translated():
@@ -106,8 +104,8 @@ class DiscordListener:
             if not pressed:
                 async with translated():  # "is thinking" would stay for a quarter of an hour
                     await interaction.delete_original_response()
-            elif interaction.message is not None and await self._knows(inbound.sender_id):
-                await self._bot.remove_buttons(inbound.chat_id, str(interaction.message.id))
+            elif interaction.message is not None and await self._knows(str(interaction.user.id)):
+                await self._bot.remove_buttons(str(interaction.channel.id), str(interaction.message.id))
         except ChannelError as error:
             log.info("an interaction on Discord was not closed: %s", error)
 
@@ -116,30 +114,34 @@ class DiscordListener:
         hint = f" is in no server yet. Invite it: {self._bot.invitation}" if self._is_alone else ""
         self._report("ready", f"{self._bot.address}{hint}")
 
-    async def _commit(self, inbound: Inbound | None) -> None:
-        if inbound is not None:
-            await self._patience.surely(lambda: self._receive(inbound))
+    async def _commit(self, inbound: Inbound) -> None:
+        await self._patience.surely(lambda: self._receive(inbound))
 
     async def _knows(self, sender_id: str) -> bool:
         return await self._patience.surely(lambda: self._needs.knows(sender_id))
 
-    def _from_interaction(self, interaction: discord.Interaction, text: str, pressed: bool) -> Inbound:
+    async def _take_interaction(self, interaction: discord.Interaction, pressed: bool) -> None:
+        text = await self._patience.surely(lambda: command_of(interaction, self._needs.notes))
+        if not text:
+            return
         name = interaction.user.display_name
         in_server = interaction.guild_id is not None
         place = place_of(interaction.channel, interaction.guild if in_server else None, name, in_server=in_server)
-        return Inbound(
-            channel="discord",
-            transport_id=f"{place.chat_id}:i{interaction.id}",
-            chat_id=place.chat_id,
-            sender_id=str(interaction.user.id),
-            sender_name=name,
-            text=text,
-            title=place.title,
-            direct=not place.group_id,
-            sent_at=interaction.created_at.timestamp(),
-            group_id=place.group_id,
-            bot=interaction.user.bot,
-            pressed=pressed,
+        await self._commit(
+            Inbound(
+                channel="discord",
+                transport_id=f"{place.chat_id}:i{interaction.id}",
+                chat_id=place.chat_id,
+                sender_id=str(interaction.user.id),
+                sender_name=name,
+                text=text,
+                title=place.title,
+                direct=not place.group_id,
+                sent_at=interaction.created_at.timestamp(),
+                group_id=place.group_id,
+                bot=interaction.user.bot,
+                pressed=pressed,
+            )
         )
 
     def _is_heard(self, message: discord.Message) -> bool:

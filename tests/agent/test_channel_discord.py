@@ -110,6 +110,25 @@ async def test_what_was_not_committed_comes_again_after_a_crash(tmp_path: Path, 
         await api.wait_until(lambda: len(api.dm(OWNER).messages) == 8, what="one answer to each message")
 
 
+async def test_a_failure_loses_no_message_and_keeps_the_order(
+    tmp_path: Path, api: DiscordApi, log_guard: LogGuard
+) -> None:
+    log_guard.expect("the channel discord failed")
+    failing = [True]
+
+    async def fail_once(inbound: Inbound) -> None:
+        if inbound.text == "one" and failing:
+            failing.clear()
+            await asyncio.sleep(0.1)
+            raise RuntimeError("a defect")
+
+    async with connected(tmp_path, api, before_commit=fail_once) as kit:
+        for text in ("one", "two", "three"):
+            await api.say(OWNER, text)
+        await kit.until(lambda: len(kit.received) == 3, "all messages")
+        assert [one.text for one in kit.received] == ["one", "two", "three"]
+
+
 async def test_many_messages_that_were_missed_come_in_order(tmp_path: Path, api: DiscordApi) -> None:
     async with connected(tmp_path, api, answer=lambda _: "") as kit:
         await api.say(OWNER, "hello")
