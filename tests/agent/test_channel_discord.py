@@ -4,6 +4,7 @@ import asyncio
 import traceback
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from agent.channels.attachments import AttachmentFolder
 from agent.channels.channel import Button, Inbound, Needs, Outbound
 from agent.channels.discord import DiscordChannel
 from agent.channels.discord_bot import DiscordBot
+from agent.channels.discord_lanes import DiscordLanes
 from agent.errors import ChannelError, StorageError
 from agent.settings import DiscordSettings
 from tests.agent.channel_kit import OWNER, MemoryNotes
@@ -127,6 +129,27 @@ async def test_a_failure_loses_no_message_and_keeps_the_order(
             await api.say(OWNER, text)
         await kit.until(lambda: len(kit.received) == 3, "all messages")
         assert [one.text for one in kit.received] == ["one", "two", "three"]
+
+
+async def test_nothing_is_handed_over_after_what_failed() -> None:
+    done: list[str] = []
+
+    async def fail() -> None:
+        raise RuntimeError("a defect")
+
+    async def note(chat: str) -> None:
+        done.append(chat)
+
+    unused: Any = None
+    lanes = DiscordLanes(MemoryNotes(), unused, unused, unused, unused)
+    lanes.after("1", fail)
+    lanes.after("1", lambda: note("1"))
+    lanes.after("2", lambda: note("2"))
+    await until(lambda: lanes.failed.done() and not lanes._tasks)
+    assert done == ["2"]
+    with pytest.raises(RuntimeError, match="a defect"):
+        await lanes.failed
+    await lanes.stop()
 
 
 async def test_many_messages_that_were_missed_come_in_order(tmp_path: Path, api: DiscordApi) -> None:
