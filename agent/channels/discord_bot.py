@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 
 HEARTBEAT_SECONDS = 60.0
 """A gateway that was silent for that long is given up; it confirms a heartbeat every 41 s."""
-MOST_BREAKS = 5
-"""Connections that ended in a row before a session went on: then the supervisor waits before the next."""
-
 _CALL_SECONDS = 60.0
 _UPLOAD_SECONDS = 300.0
 _LONGEST_WAIT_SECONDS = 30.0

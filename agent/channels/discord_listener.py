@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+import time
 from typing import TYPE_CHECKING
 
 from agent.channels.channel import Inbound, Needs, Receive, ReportHealth
-from agent.channels.discord_bot import MOST_BREAKS, DiscordBot
+from agent.channels.discord_bot import DiscordBot
 from agent.channels.discord_commands import command_of
 from agent.channels.discord_errors import translated
 from agent.channels.discord_inbound import edit_id, fetch, from_message, is_for_people, place_of, quoted, transport_id
@@ -24,6 +25,12 @@ log = logging.getLogger(__name__)
 COMMIT_SECONDS = 2.0
 """Discord calls an interaction failed after three; one that is not committed by then is acknowledged all the same."""
 
+MOST_BREAKS = 5
+BREAKS_WITHIN_SECONDS = 60.0
+BREAKS_PAUSE_SECONDS = 120.0
+"""The library opens the next connection at once. After that many within that time there is a pause: Discord allows
+1,000 sessions a day."""
+
 
 class DiscordListener:
     """The handlers of one connection, by the names that discord.py gives to events.
@@ -37,7 +44,7 @@ class DiscordListener:
         self._receive = receive
         self._report = report
         self._patience = Patience("Discord", report, self._report_ready)
-        self._breaks = 0
+        self._breaks: list[float] = []
         self._is_alone = False
         self.lanes = DiscordLanes(needs.notes, self._patience, bot.after, self._matters, self._take)
         for handler in (
@@ -48,27 +55,27 @@ class DiscordListener:
 
     async def on_connect(self) -> None:
         """A new session."""
-        self._breaks = 0
         self.lanes.new_session()
         self._report_ready()
 
     async def on_resumed(self) -> None:
         """The session goes on; what came meanwhile was sent after all."""
-        self._breaks = 0
         self._report_ready()
 
     async def on_disconnect(self) -> None:
-        """The socket is closed. The library opens the next at once, which must not become a habit."""
-        self._breaks += 1
+        """The socket is closed."""
         self._report("degraded", "The connection to Discord is lost. Connecting again.")
-        if self._breaks >= MOST_BREAKS and not self.lanes.failed.done():
-            self.lanes.failed.set_exception(ChannelError("network", "Discord closes every connection."))
+        now = time.monotonic()
+        self._breaks = [*(at for at in self._breaks if now - at < BREAKS_WITHIN_SECONDS), now]
+        if len(self._breaks) >= MOST_BREAKS and not self.lanes.failed.done():
+            words = "Discord closes every connection."
+            self.lanes.failed.set_exception(ChannelError("network", words, retry_after=BREAKS_PAUSE_SECONDS))
 
     async def on_guild_available(self, guild: discord.Guild) -> None:
         """The channels of a server are known: somebody may have written there while nobody listened."""
         if self._is_alone:
             self._report_ready()
-        for channel in guild.text_channels:
+        for channel in (*guild.text_channels, *guild.voice_channels):
             if channel.last_message_id is not None:
                 self.lanes.look(str(channel.id), "", channel.last_message_id, direct=False)
         for thread in guild.threads:

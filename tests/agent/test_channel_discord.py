@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from discord.http import Route
 
 from agent.channels.attachments import AttachmentFolder
 from agent.channels.channel import Button, Inbound, Needs, Outbound
 from agent.channels.discord import DiscordChannel
-from agent.channels.discord_bot import DiscordBot
+from agent.channels.discord_bot import DiscordBot, _prepare
 from agent.channels.discord_lanes import DiscordLanes
 from agent.errors import ChannelError, StorageError
 from agent.settings import DiscordSettings
@@ -393,6 +394,18 @@ async def test_what_cannot_be_fetched_is_named(
         assert kit.received[1].text == "gone\n\n[a.txt could not be fetched]"
 
 
+async def test_the_proxy_of_the_system_is_used_but_not_for_this_computer(
+    api: DiscordApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "proxy.example:3128")
+    assert _prepare(DiscordSettings()) == "http://proxy.example:3128"
+    assert Route.BASE == "https://discord.com/api/v10"
+    assert _prepare(settings_for(api).channels.discord) is None
+    assert api.api_base == Route.BASE
+    monkeypatch.setenv("NO_PROXY", "discord.com")
+    assert _prepare(DiscordSettings()) is None
+
+
 async def test_files_come_only_from_discord(api: DiscordApi) -> None:
     bot = await DiscordBot.connect(api.token, settings_for(api).channels.discord)
     try:
@@ -651,11 +664,18 @@ async def test_a_gateway_that_does_not_answer_is_left(
         assert kit.states()[-1] == "ready"
 
 
-async def test_a_gateway_that_refuses_is_not_besieged(tmp_path: Path, api: DiscordApi) -> None:
+@pytest.mark.parametrize("pause", [0.0, 120.0])
+async def test_a_gateway_that_refuses_is_not_besieged(
+    tmp_path: Path, api: DiscordApi, monkeypatch: pytest.MonkeyPatch, pause: float
+) -> None:
+    monkeypatch.setattr("agent.channels.discord_listener.BREAKS_PAUSE_SECONDS", pause)
     async with connected(tmp_path, api) as kit:
         api.gateway.refuses = True
         api.gateway.cut()
-        await kit.until(lambda: "Next try" in kit.supervisor.health()[0].detail or len(kit.states()) > 6, "a pause")
+        await kit.until(lambda: "closes every connection" in kit.supervisor.health()[0].detail, "the end of it")
+        if pause:
+            assert "Next try in 120 s" in kit.supervisor.health()[0].detail
+            return
         api.gateway.refuses = False
         await kit.ready()
         await api.say(OWNER, "back?")
