@@ -75,9 +75,10 @@ class DiscordListener:
         """The channels of a server are known: somebody may have written there while nobody listened."""
         if self._is_alone:
             self._report_ready()
-        for channel in (*guild.text_channels, *guild.voice_channels):
-            if channel.last_message_id is not None:
-                self.lanes.look(str(channel.id), "", channel.last_message_id, direct=False)
+        for channel in guild.channels:
+            newest = getattr(channel, "last_message_id", None)
+            if newest is not None:
+                self.lanes.look(str(channel.id), "", newest, direct=False)
         for thread in guild.threads:
             if thread.last_message_id is not None:
                 self.lanes.look(str(thread.id), str(thread.parent_id), thread.last_message_id, direct=False)
