@@ -17,7 +17,7 @@ from agent.errors import ConfigError
 log = logging.getLogger(__name__)
 
 STARTER = "starter"
-LATER_CHANNELS = ("discord", "email")
+LATER_CHANNELS = ("email",)
 """May have a table in config.toml already; this version does not read it."""
 SERVER_NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}"
 """Of an MCP server: it becomes a part of the names of its tools."""
@@ -83,6 +83,13 @@ class TelegramSettings(ChannelSettings):
     """A self-hosted Bot API server works."""
 
 
+class DiscordSettings(ChannelSettings):
+    owners: tuple[int, ...] = ()
+    """User ids (snowflakes)."""
+    api_base: str = "https://discord.com/api/v10"
+    gateway_url: str = "wss://gateway.discord.gg/"
+
+
 class SlackSettings(ChannelSettings):
     owners: tuple[Annotated[str, Field(pattern=r"^[UW][A-Z0-9]+$")], ...] = ()
     """Member ids ("U012AB3CD")."""
@@ -91,6 +98,7 @@ class SlackSettings(ChannelSettings):
 
 class ChannelsSettings(Section):
     telegram: TelegramSettings = TelegramSettings()
+    discord: DiscordSettings = DiscordSettings()
     slack: SlackSettings = SlackSettings()
 
 

@@ -20,7 +20,7 @@ from agent.channels.supervisor import ChannelKind, Supervisor
 from agent.errors import ChannelError, StorageError, UsageError
 from agent.events import ChannelChanged, Event, EventBus, SettingsChanged
 from agent.keys import SecretStore
-from agent.settings import ChannelsSettings, Settings
+from agent.settings import ChannelSettings, ChannelsSettings, Settings
 from agent.storage.channel_notes import ChannelNotes
 from agent.storage.database import Database, foreign_changes
 from agent.views import ChannelHealth
@@ -31,7 +31,7 @@ Accept = Callable[[Inbound, Role], Awaitable[object]]
 
 FOLLOW_SECONDS = 3.0
 """Between looks at what other processes wrote."""
-LABELS: Final = {"telegram": "Telegram", "slack": "Slack"}
+LABELS: Final = {"telegram": "Telegram", "discord": "Discord", "slack": "Slack"}
 CHANNEL_NAMES: Final = tuple(LABELS)
 KEYS: Final = {name: (name,) for name in CHANNEL_NAMES} | {"slack": ("slack", "slack-app")}
 """The names of the tokens or passwords that each channel needs."""
@@ -112,7 +112,7 @@ class Connectors:
             if not wanted.enabled:
                 if was.enabled:
                     await self._supervisor.stop(name)
-            elif not was.enabled or was.api_base != wanted.api_base:
+            elif not was.enabled or _place(was) != _place(wanted):
                 await self._supervisor.restart(name)
 
     def is_running(self, name: str) -> bool:
@@ -161,6 +161,10 @@ class Connectors:
                 from agent.channels.telegram import TelegramChannel
 
                 return TelegramChannel(channels.telegram, needs)
+            case "discord":
+                from agent.channels.discord import DiscordChannel
+
+                return DiscordChannel(channels.discord, needs)
             case "slack":
                 from agent.channels.slack import SlackChannel
 
@@ -224,3 +228,8 @@ class Connectors:
         self._with_token = {name for name, keys in KEYS.items() if found.issuperset(keys)}
         for one in self.health():
             self._events.publish(ChannelChanged(one.name, one.state, one.detail))
+
+
+def _place(section: ChannelSettings) -> dict[str, object]:
+    """Where a channel connects to: what a change of makes it connect anew."""
+    return section.model_dump(exclude={"enabled", "owners"})

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 _LINK_SCHEMES = ("http://", "https://", "mailto:", "tel:", "tg://")
 _INDENT = "   "
-_RULE = "—" * 10
+RULE = "—" * 10
 _LANGUAGE = re.compile(r"[\w+#.-]+")
-_TASK = re.compile(r"\[([ xX])\]\s")
+TASK = re.compile(r"\[([ xX])\]\s")
 _TAG = re.compile(r"<[^<>]*>")
 
 
@@ -32,7 +32,14 @@ def to_slack_mrkdwn(markdown: str) -> str:
     """Slack's own mark-up; tables become aligned text, pictures links."""
     from agent.channels.slack_markup import render
 
-    return render(_tree(markdown.replace("\0", "")), _table)
+    return render(_tree(without_unseen(markdown)), lambda table: html.escape(aligned_table(table), quote=False))
+
+
+def to_discord(markdown: str) -> str:
+    """Discord's own Markdown; tables become aligned text in a code block."""
+    from agent.channels.discord_markup import render
+
+    return render(_tree(without_unseen(markdown)))
 
 
 def visible_text(telegram_html: str) -> str:
@@ -71,9 +78,9 @@ def _block(node: SyntaxTreeNode, *, in_quote: bool) -> str:
             text = _blocks(node, in_quote=True)
             return text if in_quote or not text else f"<blockquote>{text}</blockquote>"  # they cannot be nested
         case "table":
-            return f"<pre>{_table(node)}</pre>"
+            return f"<pre>{html.escape(aligned_table(node), quote=False)}</pre>"
         case "hr":
-            return _RULE
+            return RULE
         case _:
             return html.escape(node.content, quote=False)
 
@@ -101,7 +108,7 @@ def _item(item: SyntaxTreeNode, bullet: str, *, in_quote: bool) -> str:
     text = ""
     for child in item.children:
         block = _block(child, in_quote=in_quote)
-        if not text and child.type == "paragraph" and bullet == "• " and (task := _TASK.match(block)):
+        if not text and child.type == "paragraph" and bullet == "• " and (task := TASK.match(block)):
             bullet, block = ("☐ " if task[1] == " " else "☑ "), block[task.end() :]
         if child.type not in ("fence", "code_block", "table"):  # spaces inside of those would be seen as code
             block = block.replace("\n", "\n" + _INDENT)
@@ -110,13 +117,13 @@ def _item(item: SyntaxTreeNode, bullet: str, *, in_quote: bool) -> str:
     return bullet + text
 
 
-def _table(node: SyntaxTreeNode) -> str:
-    """Columns padded to the same width, a line under the header."""
+def aligned_table(node: SyntaxTreeNode) -> str:
+    """Plain text: columns padded to the same width, a line under the header."""
     rows = [[_plain(cell) for cell in row.children] for part in node.children for row in part.children]
     widths = [max(map(_width, column)) for column in zip(*rows, strict=True)]
     lines = [" | ".join(_padded(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     lines.insert(1, "-+-".join("-" * width for width in widths))
-    return html.escape("\n".join(lines), quote=False)
+    return "\n".join(lines)
 
 
 def _padded(text: str, width: int) -> str:

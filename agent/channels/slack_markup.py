@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from agent.channels.neutral import tells_another_place
+
 if TYPE_CHECKING:
     from markdown_it.tree import SyntaxTreeNode
 
@@ -204,6 +206,8 @@ def _anchor(address: str, label: str) -> str:
     if not address.lower().startswith(_LINK_SCHEMES):
         return escape(f"{label} ({address})" if label and address else label or address)
     target = _address(address)
+    if tells_another_place(label, address):
+        label += f" ({address})"
     shown = escape(label or address)
     return f"<{target}>" if shown == target else f"<{target}|{shown}>"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QMenu, QWidget
 
@@ -30,6 +30,10 @@ STATUS: dict[ChannelState, tuple[Status, str]] = {
 
 SETUP = {
     "telegram": "In Telegram, write /newbot to @BotFather; it gives you a token. Paste it here.",
+    "discord": (
+        "At discord.com/developers/applications, make an application. On its page Bot, switch on “Message Content"
+        " Intent” and press Reset Token. Paste the token here."
+    ),
     "slack": "Copy the manifest, make an app from it at api.slack.com/apps and install it. Its bot token (xoxb-) is"
     " under OAuth & Permissions. Paste it here.",
     "slack-app": "Now the app-level token (xapp-): under Basic Information, generate one with connections:write.",
@@ -52,6 +56,8 @@ class ChannelRow(Row):
         self._health = health
         self._account = ""
         self.set_icon(theme.channel_icon(name))
+        # It may hold an address to copy: where a bot is invited, where its token comes from.
+        self.detail.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.status = StatusDot("off", "", subject=health.label, object_name=f"channelStatus-{name}")
         self.switch = ToggleSwitch(
             False, object_name=f"channelSwitch-{name}", accessible_name=self.tr("{name} on").format(name=health.label)

@@ -116,13 +116,14 @@ def test_models_of_a_provider() -> None:
 
 
 def test_channels_are_switched_in_the_settings() -> None:
-    assert trayclaw("channels", "list").out.split()[:4] == ["telegram", "Telegram", "no", "token"]
+    listed = [line.split() for line in trayclaw("channels", "list").out.splitlines()]
+    assert listed[:2] == [["telegram", "Telegram", "no", "token"], ["discord", "Discord", "no", "token"]]
     token = {"TRAYCLAW_KEY_TELEGRAM": "123456:" + "A" * 35}
     started = trayclaw("channels", "start", "telegram", env=token)
     assert started.code == 0
     assert "It connects while TrayClaw runs" in started.out
     assert trayclaw("config", "get", "channels.telegram.enabled").out == "true\n"
-    assert trayclaw("channels", "list", env=token).out.split()[:3] == ["telegram", "Telegram", "on"]
+    assert trayclaw("channels", "list", env=token).out.splitlines()[0].split() == ["telegram", "Telegram", "on"]
     assert trayclaw("channels", "stop", "telegram").out == "telegram is off.\n"
     assert trayclaw("config", "get", "channels.telegram.enabled").out == "false\n"
     assert trayclaw("channels", "start", "carrier-pigeon").code == 2

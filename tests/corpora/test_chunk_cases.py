@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+from agent.channels import discord_text
 from agent.channels.split import Unit, measure, split
 from agent.channels.telegram_text import message_pieces
+from tests.peers import discord_markdown
 from tests.peers.telegram_html import parse, utf16_length
 
 CORPUS = Path(__file__).resolve().parents[3] / "shared" / "corpora" / "chunk_cases.jsonl"
@@ -93,3 +95,16 @@ def test_exactly_one_message_where_it_fits_exactly() -> None:
     fitting = {row["name"]: row["text"] for row in rows() if row["utf16"] == limits()["telegram"]["message"]}
     assert set(fitting) >= {"ascii_4096", "emoji_2048", "long_word_cjk"}
     assert all(len(message_pieces(text)) == 1 for text in fitting.values())
+
+
+@ALL
+def test_discord_reads_every_message(row: dict[str, Any]) -> None:
+    shown = []
+    for piece in discord_text.message_pieces(row["text"]):
+        assert 0 < len(piece) <= limits()["discord"]["message"]
+        shown.append(discord_markdown.visible(piece))
+    if row["name"] == "table":
+        assert [text.partition("\n")[0] for text in shown] == ["a | b"] * len(shown)
+        assert sum(text.count("1 | 2") for text in shown) == row["text"].count("| 1 | 2 |")
+    else:
+        assert visible("".join(shown)) == visible(row["text"])

@@ -27,6 +27,7 @@ from desktop.settings.safety import SafetyCard
 from desktop.settings.window import SettingsWindow
 from desktop.widgets import Button
 from tests.desktop.waiting import until
+from tests.peers.discord_api import DiscordApi
 from tests.peers.model_server import ModelServer
 from tests.peers.slack_api import SlackApi
 from tests.peers.telegram_api import TelegramApi
@@ -296,6 +297,30 @@ async def test_slack_is_set_up_with_its_two_tokens(
         row.confirm.click()
         await until(lambda: stored == {}, "the removal")
         await until(lambda: row.set_up.isVisible() and row.set_up.text() == "Set up")
+
+
+async def test_discord_says_what_is_missing_and_is_set_up(
+    window: SettingsWindow, service: AgentService, stored: dict[str, str]
+) -> None:
+    async with DiscordApi() as api:
+        where = {"channels.discord.api_base": api.api_base, "channels.discord.gateway_url": api.gateway_url}
+        await service.change_settings(where)
+        window.show_page("channels")
+        row = await until(lambda: window.page("channels")._channels.get("discord"), "the row")
+        row.set_up.click()
+        assert "Message Content Intent" in row.detail.text()
+        api.gateway.allowed_intents &= ~(1 << 15)
+        row.field.input.setText(api.token)
+        row.field.save.click()
+        await until(lambda: row.detail.property("role") == "bad", "the missing intent")
+        assert "may not read messages" in row.detail.text()
+        assert stored == {}
+        api.gateway.allowed_intents |= 1 << 15
+        row.field.input.setText(api.token)
+        row.field.save.click()
+        await until(lambda: row.status.text() == "Ready", "the bot")
+        assert stored == {"channel:discord": api.token}
+        assert "is in no server yet" in row.detail.text()
 
 
 async def test_a_token_stored_from_elsewhere_is_found_when_the_page_opens(
