@@ -107,6 +107,8 @@ class Access:
             role = await self._in_group(inbound, role)
         if role is None:
             return None
+        if role == "owner":
+            return role  # whatever they wrote while this was off comes at once, and what it costs is theirs
         verdict = self._floods.judge(inbound.channel, inbound.sender_id, role)
         if verdict == "tell":
             self._say(inbound, TOO_MANY)

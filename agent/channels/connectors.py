@@ -56,7 +56,7 @@ class Connectors:
         self._accept = accept
         self._events = events
         self._with_token: set[str] = set()
-        self._looked = False
+        self._looking: asyncio.Task[None] | None = None
         self._database = database
         self._files = AttachmentFolder(workspace)
         kinds = {
@@ -138,7 +138,7 @@ class Connectors:
     def look_for_tokens(self) -> None:
         """Ask the keyring which channels have a token; `ChannelChanged` tells. At the start that is only done for those
         that config.toml names: a keyring that is locked asks the person, and its library takes 17 MiB."""
-        if not self._looked:
+        if self._looking is None or self._looking.done():
             self._look_for_tokens()
 
     async def identify(self, name: str, given: Mapping[str, str]) -> str:
@@ -214,13 +214,13 @@ class Connectors:
         return name in self._with_token
 
     def _look_for_tokens(self) -> None:
-        self._looked = True
-        self._keep(self._find_tokens())
+        self._looking = self._keep(self._find_tokens())
 
-    def _keep(self, work: Coroutine[None, None, None]) -> None:
+    def _keep(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _find_tokens(self) -> None:
         users = await self._secrets.known(f"channel:{key}" for key in CHANNEL_KEYS)

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-BURST = {"owner": 120, "paired": 30, "member": 15}
+BURST = {"paired": 30, "member": 15}
 """Messages at once."""
-EACH_SECONDS = {"owner": 1.0, "paired": 4.0, "member": 8.0}
+EACH_SECONDS = {"paired": 4.0, "member": 8.0}
 """After a burst one more message in so many seconds."""
 NOTICE_SECONDS = 60.0
 """How often a person is told that what they write is not taken."""

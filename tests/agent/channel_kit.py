@@ -8,7 +8,7 @@ from pathlib import Path
 
 from agent.channels.access import Access
 from agent.channels.attachments import AttachmentFolder
-from agent.channels.channel import Channel, Draft, Inbound, Needs, Outbound
+from agent.channels.channel import Channel, Draft, Inbound, Needs, Outbound, Role
 from agent.channels.delivery import Delivery
 from agent.channels.supervisor import ChannelKind, Supervisor
 from agent.channels.telegram import TelegramChannel
@@ -88,13 +88,16 @@ class Kit:
     async def receive(self, inbound: Inbound) -> None:
         if self.before_commit is not None:
             await self.before_commit(inbound)
-        role = await self.access.admit(inbound)
+        role = await self.admit(inbound)
         if role is None or not await self.commit(inbound, role):
             return
         self.received.append(inbound)
         self.changes.pulse()
         if text := self.answer(inbound):
             await self.reply(inbound.chat_id, text)
+
+    async def admit(self, inbound: Inbound) -> Role | None:
+        return await self.access.admit(inbound)
 
     async def commit(self, inbound: Inbound, role: str) -> bool:
         """Whether it is new."""

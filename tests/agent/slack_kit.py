@@ -8,7 +8,7 @@ from pathlib import Path
 
 from agent.channels.access import Access
 from agent.channels.attachments import AttachmentFolder
-from agent.channels.channel import Button, Draft, Inbound, Needs
+from agent.channels.channel import Button, Draft, Inbound, Needs, Role
 from agent.channels.delivery import Delivery
 from agent.channels.slack import SlackChannel
 from agent.channels.supervisor import ChannelKind, Supervisor
@@ -43,6 +43,12 @@ class SlackKit(Kit):
             self.delivery.resume,
             first_retry=0.05,
         )
+
+    async def admit(self, inbound: Inbound) -> Role | None:
+        """The rules of groups and of other programs are not the connector's."""
+        if inbound.direct and not inbound.bot:
+            return await self.access.admit(inbound)
+        return await self.access.role(inbound.channel, inbound.sender_id)
 
     def make_channel(self) -> SlackChannel:  # type: ignore[override]
         async def secret(key: str) -> str | None:
