@@ -13,7 +13,7 @@ from typing import Any
 
 from agent import logs
 from agent.channels.channel import Inbound
-from agent.channels.connectors import CHANNEL_NAMES, Connectors
+from agent.channels.connectors import CHANNEL_NAMES, OTHER_SECRETS, Connectors
 from agent.core.asking import ChatQuestions
 from agent.core.budget import Budget
 from agent.core.commands import CommandDesk
@@ -495,7 +495,7 @@ class AgentService:
 
     async def stored_keys(self) -> list[str]:
         """Names of providers and channels that have a key."""
-        names = [*catalog.names(), *self._settings.providers, *CHANNEL_NAMES, *SEARCH_KEYS]
+        names = [*catalog.names(), *self._settings.providers, *CHANNEL_NAMES, *OTHER_SECRETS, *SEARCH_KEYS]
         users = await self.secrets.known(secret_user(name) for name in dict.fromkeys(names))
         return [user.partition(":")[2] for user in users]
 
@@ -616,7 +616,7 @@ class AgentService:
 
 def secret_user(name: str) -> str:
     """Where the keyring keeps the key of a provider or the token of a channel."""
-    return f"channel:{name}" if name in CHANNEL_NAMES else f"provider:{name}"
+    return f"channel:{name}" if name in (*CHANNEL_NAMES, *OTHER_SECRETS) else f"provider:{name}"
 
 
 def _check_channel(name: str) -> None:

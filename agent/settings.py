@@ -8,17 +8,18 @@ import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from agent.errors import ConfigError
 
 log = logging.getLogger(__name__)
 
 STARTER = "starter"
-LATER_CHANNELS = ("discord", "slack", "email")
+LATER_CHANNELS = ("discord", "slack")
 """May have a table in config.toml already; this version does not read it."""
+MailSecurity = Literal["tls", "starttls", "none"]
 SafetyMode = Literal["careful", "balanced", "autonomous"]
 
 
@@ -67,17 +68,69 @@ class StarterSettings(Section):
 class ChannelSettings(Section):
     enabled: bool = False
     """Started with the app."""
-    owners: tuple[int, ...] = ()
-    """Immutable numeric ids of the people who own this agent."""
+    owners: tuple[int | str, ...] = ()
+    """Immutable ids of the people who own this agent."""
 
 
 class TelegramSettings(ChannelSettings):
+    owners: tuple[int, ...] = ()
+    """Immutable numeric ids of the people who own this agent."""
     api_base: str = "https://api.telegram.org"
     """A self-hosted Bot API server works."""
 
 
+class EmailSettings(ChannelSettings):
+    """A mailbox of the agent's own. The password is the key `email`, a refresh token of OAuth2 `email-oauth`."""
+
+    owners: tuple[str, ...] = ()
+    """Addresses of the people who own this agent."""
+    allowed_senders: tuple[str, ...] = ()
+    """Addresses of others who are answered; nobody else is."""
+    consent: bool = False
+    """Mails are read and answered only when this was switched on."""
+    username: str = ""
+    """Of the mailbox; most often its address."""
+    address: str = ""
+    """What answers are sent from; empty for the user name."""
+    display_name: str = "TrayClaw"
+    imap_host: str = ""
+    imap_port: int = Field(default=993, ge=1, le=65535)
+    imap_security: MailSecurity = "tls"
+    """"none" is taken only for a server on this computer."""
+    smtp_host: str = ""
+    smtp_port: int = Field(default=465, ge=1, le=65535)
+    smtp_security: MailSecurity = "tls"
+    folder: str = "INBOX"
+    poll_seconds: float = Field(default=60.0, ge=5, le=3600)
+    """How often a server without IDLE is asked for new mail."""
+    authentication_results: str = ""
+    """The name of your provider in the header Authentication-Results ("mx.google.com"). Empty: only such headers count
+    that stand above all others of the way here."""
+    auth: Literal["password", "xoauth2"] = "password"
+    oauth_token_url: str = ""
+    """Where a refresh token becomes an access token (https)."""
+    oauth_client_id: str = ""
+    oauth_scope: str = ""
+
+    @field_validator("owners", "allowed_senders", mode="after")
+    @classmethod
+    def _addresses(cls, addresses: tuple[str, ...]) -> tuple[str, ...]:
+        for address in addresses:
+            if not re.fullmatch(r"[^@\s<>\",;:]+@[^@\s<>\",;:]+", address.strip()):
+                raise ValueError(f"{address!r} is not an e-mail address")
+        return tuple(address.strip().lower() for address in addresses)
+
+    @model_validator(mode="after")
+    def _safe(self) -> Self:
+        for host, security in ((self.imap_host, self.imap_security), (self.smtp_host, self.smtp_security)):
+            if security == "none" and host not in ("localhost", "127.0.0.1", "::1"):
+                raise ValueError(f"the connection to {host or 'the server'} must be encrypted (\"tls\" or \"starttls\")")
+        return self
+
+
 class ChannelsSettings(Section):
     telegram: TelegramSettings = TelegramSettings()
+    email: EmailSettings = EmailSettings()
 
 
 class LimitSettings(Section):

@@ -27,8 +27,10 @@ log = logging.getLogger(__name__)
 
 Accept = Callable[[Inbound, Role], Awaitable[object]]
 
-LABELS: Final = {"telegram": "Telegram"}
+LABELS: Final = {"telegram": "Telegram", "email": "E-mail"}
 CHANNEL_NAMES: Final = tuple(LABELS)
+OTHER_SECRETS: Final = ("email-oauth",)
+"""Of channels that know more than one; each begins with the name of its channel."""
 
 
 class Connectors:
@@ -102,7 +104,7 @@ class Connectors:
             if not wanted.enabled:
                 if was.enabled:
                     await self._supervisor.stop(name)
-            elif not was.enabled or was.api_base != wanted.api_base:
+            elif not was.enabled or was.model_dump(exclude={"owners"}) != wanted.model_dump(exclude={"owners"}):
                 await self._supervisor.restart(name)
 
     def is_running(self, name: str) -> bool:
@@ -143,6 +145,10 @@ class Connectors:
                 from agent.channels.telegram import TelegramChannel
 
                 return TelegramChannel(channels.telegram, needs)
+            case "email":
+                from agent.channels.email import EmailChannel
+
+                return EmailChannel(channels.email, needs, self._settings().network)
             case _:
                 raise UsageError(f"There is no channel {name!r}.")
 
@@ -177,7 +183,7 @@ class Connectors:
         task.add_done_callback(self._tasks.discard)
 
     async def _find_tokens(self) -> None:
-        found = await self._secrets.known(f"channel:{name}" for name in CHANNEL_NAMES)
-        self._with_token = {user.partition(":")[2] for user in found}
+        found = await self._secrets.known(f"channel:{name}" for name in (*CHANNEL_NAMES, *OTHER_SECRETS))
+        self._with_token = {user.partition(":")[2].partition("-")[0] for user in found}
         for one in self.health():
             self._events.publish(ChannelChanged(one.name, one.state, one.detail))
