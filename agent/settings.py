@@ -124,7 +124,7 @@ class EmailSettings(ChannelSettings):
     def _safe(self) -> Self:
         for host, security in ((self.imap_host, self.imap_security), (self.smtp_host, self.smtp_security)):
             if security == "none" and host not in ("localhost", "127.0.0.1", "::1"):
-                raise ValueError(f"the connection to {host or 'the server'} must be encrypted (\"tls\" or \"starttls\")")
+                raise ValueError(f'the connection to {host or "the server"} must be encrypted ("tls" or "starttls")')
         return self
 
 

@@ -34,7 +34,8 @@ _HEADER_NAMES: Final = {
 }
 _FROM = re.compile(rf"[ \t]*\*{{0,2}}(?:{_HEADER_NAMES['from']})[ \t]?:\*{{0,2}}(?:[ \t\xa0]|$)", re.IGNORECASE)
 _HEADER = re.compile(
-    rf"[ \t]*\*{{0,2}}(?:{_HEADER_NAMES['from']}|{_HEADER_NAMES['other']})[ \t]?:\*{{0,2}}(?:[ \t\xa0]|$)", re.IGNORECASE
+    rf"[ \t]*\*{{0,2}}(?:{_HEADER_NAMES['from']}|{_HEADER_NAMES['other']})[ \t]?:\*{{0,2}}(?:[ \t\xa0]|$)",
+    re.IGNORECASE,
 )
 _ORIGINAL = re.compile(
     r"[ \t]*[-_=*]{2,}[ \t]*(?:original|reply|ursprüngliche|antwort|message|mensaje|mensagem|messaggio|oprindelig|opprinnelig|"

@@ -14,12 +14,29 @@ from typing import Final
 MOST_TEXT: Final = 400_000
 """Characters of a text that are looked at; what is beyond is no message of a person."""
 _MOST_PARTS = 200
-_LOOKS_LIKE_HTML = re.compile(r"\s*(?:<!doctype html|<html|<head|<body|<meta|<div|<p[ >]|<span|<table|<br)", re.IGNORECASE)
+_LOOKS_LIKE_HTML = re.compile(
+    r"\s*(?:<!doctype html|<html|<head|<body|<meta|<div|<p[ >]|<span|<table|<br)", re.IGNORECASE
+)
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden|mso-hide\s*:\s*all", re.IGNORECASE)
 _SILENT: Final = frozenset(("script", "style", "head", "title", "template", "noscript", "svg", "object"))
 _VOID: Final = frozenset(("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "wbr"))
 _BLOCKS: Final = frozenset(
-    ("div", "ul", "ol", "table", "tr", "section", "article", "header", "footer", "form", "center", "address", "dl", "dd")
+    (
+        "div",
+        "ul",
+        "ol",
+        "table",
+        "tr",
+        "section",
+        "article",
+        "header",
+        "footer",
+        "form",
+        "center",
+        "address",
+        "dl",
+        "dd",
+    )
 )
 _SPACED: Final = frozenset(("p", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "pre"))
 
