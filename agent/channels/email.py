@@ -1,8 +1,8 @@
 """E-mail: one mailbox of the agent's own, by IMAP (told of new mail, or asking) and SMTP.
 
-How far the mailbox was read is kept in the channel's notes: the number of the last mail, which is set after `receive` has
-committed that mail. Numbers that a server gives out anew (UIDVALIDITY) are no harm: the mails of the last days are looked
-at again, and `receive` recognises each by its Message-ID. Mails that were there before the first start are not answered.
+How far the mailbox was read is kept in the channel's notes: the number of the last mail, which is set after `receive`
+has committed that mail. Numbers that a server gives out anew (UIDVALIDITY) are no harm: the mails of the last days are
+looked at again, and `receive` recognises each by its Message-ID. What was there before the first start is not answered.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from email.message import Message
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from agent.channels.channel import Delivered, Draft, Mark, Needs, Outbound, Receive, ReportHealth
@@ -57,7 +58,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class _Position:
-    """How far the folder was read: the last number, and when that mail and the first start were (seconds since 1970)."""
+    """How far the folder was read: the last number; when that mail and the first start were (seconds since 1970)."""
 
     validity: str
     uid: int
@@ -217,12 +218,12 @@ class EmailChannel:
             for uid in (one for one in uids if one < folder.next_uid):
                 await self._take(mailbox, uid, receive, report, detail, position.began)
             position = replace(position, validity=folder.validity, uid=folder.next_uid - 1)
-            await surely(lambda: self._save(position))
+            await surely(partial(self._save, position))
         while True:
             for uid in await mailbox.after(position.uid):
                 arrived = await self._take(mailbox, uid, receive, report, detail, 0.0)
                 position = replace(position, uid=uid, latest=max(position.latest, arrived))
-                await surely(lambda: self._save(position))
+                await surely(partial(self._save, position))
             await mailbox.wait(self._settings.poll_seconds if not mailbox.can_idle else 3600.0)
 
     async def _take(

@@ -1,7 +1,7 @@
 """The mailbox through aioimaplib; what goes wrong comes out as ChannelError, without password or token.
 
-aioimaplib (2.0) leaves three things to do here: STARTTLS; the empty line that a server waits for after it refused XOAUTH2;
-and a connection that breaks ends no command that waits, so each wait here ends with the connection as well.
+aioimaplib (2.0) leaves three things to do here: STARTTLS; the empty line that a server waits for after it refused
+XOAUTH2; and a connection that breaks ends no command that waits, so each wait here ends with the connection as well.
 Nothing in the mailbox is changed: no flag is set, nothing is moved or deleted.
 """
 
@@ -20,12 +20,11 @@ from agent.errors import ChannelError
 from agent.settings import EmailSettings
 
 if TYPE_CHECKING:
-    from aioimaplib import IMAP4
-    from aioimaplib.aioimaplib import Response
+    from aioimaplib import IMAP4, Response  # type: ignore[import-untyped]
 
 ANSWER_SECONDS: Final = 20.0
 IDLE_SECONDS: Final = 9 * 60.0
-"""IDLE is begun anew this often: servers end it after 30 minutes, and some routers forget a silent connection sooner."""
+"""IDLE is begun anew this often: servers end it after 30 minutes, some routers forget a silent connection sooner."""
 HEADER_BYTES: Final = 256 * 1024
 _CLOSE_SECONDS = 1.0
 

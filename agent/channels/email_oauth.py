@@ -1,4 +1,4 @@
-"""Access tokens of OAuth2 for mail servers (XOAUTH2): a refresh token is exchanged for them at the provider (RFC 6749, 6)."""
+"""Access tokens of OAuth2 for mail servers (XOAUTH2): the provider gives them for a refresh token (RFC 6749, 6)."""
 
 from __future__ import annotations
 

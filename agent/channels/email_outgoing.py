@@ -27,6 +27,8 @@ from agent.settings import EmailSettings
 FILES_BYTES: Final = 18_000_000
 """Of all files of a mail together: providers take 25 MB, and a file grows by a third on its way."""
 _LINE: Final = 76
+_POLICY: Final = compat32.clone(linesep="\r\n", max_line_length=990)
+"""Lines are broken before; a number of a mail is left in one piece, which not all programs would put together again."""
 _SUBJECT: Final = 70
 _FENCE = re.compile(r"\s*(?:`{3,}|~{3,})")
 _NOT_FLOWED = re.compile(r"\s*[>|]|\s{4}|\t")
@@ -58,9 +60,9 @@ def compose(message: Outbound, thread: Thread, settings: EmailSettings, own_id: 
     answered = message.reply_to if message.reply_to in thread.references else ""
     answered = answered or (thread.references[-1] if thread.references else "")
     subject = f"Re: {thread.subject}" if thread.references else thread.subject
-    mail["From"] = formataddr((settings.display_name, own_address(settings)))
-    mail["To"] = formataddr((thread.name if "@" not in thread.name else "", thread.to))
-    mail["Subject"] = Header(subject.strip() or _subject(message.text), "utf-8" if not subject.isascii() else None)
+    mail["From"] = _person(settings.display_name, own_address(settings))
+    mail["To"] = _person(thread.name if "@" not in thread.name else "", thread.to)
+    mail["Subject"] = _encoded(subject.strip() or _subject(message.text))
     mail["Date"] = formatdate(localtime=True)
     mail["Message-ID"] = own_id
     if answered:
@@ -70,8 +72,17 @@ def compose(message: Outbound, thread: Thread, settings: EmailSettings, own_id: 
     mail["Auto-Submitted"] = "auto-replied" if answered else "auto-generated"
     mail["X-Auto-Response-Suppress"] = "All"
     written = BytesIO()
-    BytesGenerator(written, mangle_from_=False, policy=compat32.clone(linesep="\r\n", max_line_length=78)).flatten(mail)
+    BytesGenerator(written, mangle_from_=False, policy=_POLICY).flatten(mail)
     return written.getvalue()
+
+
+def _person(name: str, address: str) -> str:
+    return formataddr((name, address)) if name.isascii() else f"{_encoded(name)} <{address}>"
+
+
+def _encoded(text: str) -> str:
+    """A header's text; what is not ASCII in encoded words, one a line (RFC 2047)."""
+    return text if text.isascii() else Header(text, "utf-8", maxlinelen=75).encode()
 
 
 def flowed(text: str) -> str:

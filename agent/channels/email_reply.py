@@ -1,7 +1,7 @@
 """The new text of a mail: what the person wrote, without the mails that their program put below it.
 
-Nothing that could be the person's own is cut: signatures stay, answers between quoted lines stay, and so does a mail that
-they forward (`split_forwarded` tells where it begins, because it is the text of others).
+Nothing that could be the person's own is cut: signatures stay, answers between quoted lines stay, and so does a mail
+that they forward (`split_forwarded` tells where it begins, because it is the text of others).
 The headers above quotations are known to mail-parser-reply in 14 languages; what it does not know is here.
 """
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from agent.channels.email_text import as_text, body, parse
 
 if TYPE_CHECKING:
-    from mailparser_reply.parser import EmailMessage
+    from mailparser_reply.parser import EmailMessage  # type: ignore[import-untyped]
 
 _MAIL_HEADERS: Final = ("From", "To", "Subject", "Date", "Message-ID", "MIME-Version", "Content-Type", "Received")
 _LONGEST_LINE = 1000
@@ -25,10 +25,11 @@ _LANGUAGES: Final = ("en", "de", "cs", "da", "es", "fr", "it", "ja", "ko", "nl",
 _QUOTED = re.compile(r"[ \t]*>")
 _RULE = re.compile(r"[ \t]*(?:_{5,}|-{10,}|\*{5,})[ \t]*")
 _HEADER_NAMES: Final = {
-    "from": "from|von|de|da|fra|från|van|od|от|від|kimden|lähettäjä|feladó|de la|发件人|寄件者|差出人|送信元|보낸 ?사람|από",
-    "other": "sent|date|to|cc|bcc|subject|reply-to|importance|organization|gesendet|datum|an|betreff|kopie|envoyé|date|à|objet|"
+    "from": "from|von|de|da|fra|från|van|od|от|від|kimden|lähettäjä|feladó|de la|发件人|寄件者|"
+    "差出人|送信元|보낸 ?사람|από",
+    "other": "sent|date|to|cc|bcc|subject|reply-to|importance|organization|gesendet|datum|an|betreff|kopie|envoyé|à|objet|"
     "enviado(?: el)?|fecha|para|asunto|data|assunto|inviato|oggetto|a|sendt|dato|til|emne|skickat|till|ämne|kopia|"
-    "verzonden|aan|onderwerp|wysłano|do|temat|data|odesláno|komu|předmět|дата|кому|тема|отправлено|відправлено|gönderildi|"
+    "verzonden|aan|onderwerp|wysłano|do|temat|odesláno|komu|předmět|дата|кому|тема|отправлено|відправлено|gönderildi|"
     "tarih|kime|konu|lähetetty|päivämäärä|vastaanottaja|aihe|elküldve|címzett|tárgy|trimis|către|subiect|"
     "发送时间|发送日期|日期|收件人|主题|送信日時|日時|宛先|件名|보낸 ?날짜|받는 ?사람|제목",
 }
@@ -38,7 +39,8 @@ _HEADER = re.compile(
     re.IGNORECASE,
 )
 _ORIGINAL = re.compile(
-    r"[ \t]*[-_=*]{2,}[ \t]*(?:original|reply|ursprüngliche|antwort|message|mensaje|mensagem|messaggio|oprindelig|opprinnelig|"
+    r"[ \t]*[-_=*]{2,}[ \t]*(?:original|reply|ursprüngliche|antwort|message|mensaje|mensagem|messaggio|oprindelig|"
+    r"opprinnelig|"
     r"ursprungligt|oorspronkelijk|wiadomość|původní|исходное|пересылаемое|orijinal|alkuperäinen|eredeti|原始|元の|원본)"
     r"[^\n]{0,40}?[-_=*]{2,}[ \t]*",
     re.IGNORECASE,
@@ -47,16 +49,19 @@ _FORWARDED = re.compile(
     r"[ \t]*(?:[-_=*]{2,}[ \t]*[^\n]{0,20}(?:forwarded|weitergeleitet|transféré|transmis|reenviado|reencaminhada|encaminhada|"
     r"inoltrato|videresendt|vidarebefordrat|doorgestuurd|przekazana|přeposlaná|пересланное|пересылаемое|転送|转发|전달)"
     r"[^\n]{0,30}[-_=*]{2,}|begin forwarded message:|anfang der weitergeleiteten (?:nachricht|e-mail):|"
-    r"début du message (?:réexpédié|transféré)[ \xa0]?:|inicio del mensaje reenviado:|inizio messaggio inoltrato:)[ \t]*",
+    r"début du message (?:réexpédié|transféré)[ \xa0]?:|inicio del mensaje reenviado:|"
+    r"inizio messaggio inoltrato:)[ \t]*",
     re.IGNORECASE,
 )
 _BEGINS = (
     r"on|le|am|op|el|il|em|no dia|på|den|dne|dnia|w dniu|pe data de|at|vào|în data|a|ha|"
-    r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}|\d{4}年|\d{1,2}\.? \w{3,12}\.? \d{4}|\w{2,10}[.,]{0,2} \d{1,2}\.? \w{3,12}\.? \d{4}"
+    r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}|\d{4}年|\d{1,2}\.? \w{3,12}\.? \d{4}|"
+    r"\w{2,10}[.,]{0,2} \d{1,2}\.? \w{3,12}\.? \d{4}"
 )
 _WROTE = (
     r"wrote|sent|a écrit|schrieb|geschrieben|schreef|geschreven|verzond|skrev|escribió|escreveu|napisał(?:\(a\)|a)?|"
-    r"napsal(?:\(a\)|a)?|ha scritto|написал(?:\(а\)|а)?|пишет|написав|kirjoitti|yazdı|írta|a scris|έγραψε|đã viết|写道|寫道|"
+    r"napsal(?:\(a\)|a)?|ha scritto|написал(?:\(а\)|а)?|пишет|написав|kirjoitti|yazdı|írta|a scris|έγραψε|đã viết|"
+    r"写道|寫道|"
     r"のメッセージ|書きました|님이 작성"
 )
 _WROTE_LINE = re.compile(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from email.headerregistry import HeaderRegistry
+from email.headerregistry import AddressHeader, HeaderRegistry
 from email.message import Message
 from email.utils import parseaddr
 from typing import Final
@@ -41,6 +41,8 @@ def sender(mail: Message) -> Sender | None:
         return None
     try:
         parsed = _headers("from", value)
+        if not isinstance(parsed, AddressHeader):
+            return None
         groups, addresses = parsed.groups, parsed.addresses
     except (ValueError, IndexError, AttributeError):  # the standard library's parser gives up on some forms
         return None

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from email import message_from_bytes, policy
 from email.header import decode_header
 from email.message import Message
-from html.parser import HTMLParser
 from typing import Final
 
 MOST_TEXT: Final = 400_000
@@ -18,26 +17,8 @@ _LOOKS_LIKE_HTML = re.compile(
     r"\s*(?:<!doctype html|<html|<head|<body|<meta|<div|<p[ >]|<span|<table|<br)", re.IGNORECASE
 )
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden|mso-hide\s*:\s*all", re.IGNORECASE)
-_SILENT: Final = frozenset(("script", "style", "head", "title", "template", "noscript", "svg", "object"))
-_VOID: Final = frozenset(("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "wbr"))
-_BLOCKS: Final = frozenset(
-    (
-        "div",
-        "ul",
-        "ol",
-        "table",
-        "tr",
-        "section",
-        "article",
-        "header",
-        "footer",
-        "form",
-        "center",
-        "address",
-        "dl",
-        "dd",
-    )
-)
+_SILENT: Final = frozenset(("script", "style", "title", "template", "noscript", "svg", "object"))
+_BLOCKS: Final = frozenset("div ul ol li table tr section article header footer form center address dl dd".split())
 _SPACED: Final = frozenset(("p", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "pre"))
 
 
@@ -57,7 +38,8 @@ def parts(mail: Message) -> Iterator[Message]:
         payload = part.get_payload()
         if part.get_content_maintype() == "multipart" and isinstance(payload, list):
             for one in payload:
-                yield from walk(one)
+                if isinstance(one, Message):
+                    yield from walk(one)
         else:
             yield part
 
@@ -155,88 +137,72 @@ def _unflowed(text: str, *, delete_space: bool) -> str:
 
 def html_to_text(html: str) -> str:
     """What a reader sees: blocks on lines of their own, links with their address, quotations after ">"."""
+    from lxml import etree
+
+    # `html.parser` takes minutes for some texts that are made for it; the time of this one grows with the length only.
     reader = _Reader()
-    reader.feed(html[:MOST_TEXT])
-    reader.close()
-    return reader.text()
+    parser = etree.HTMLParser(target=reader, encoding="utf-8", huge_tree=True)
+    parser.feed(html[:MOST_TEXT].encode("utf-8", "replace"))
+    try:
+        return str(parser.close())
+    except etree.XMLSyntaxError:  # there is nothing in it
+        return reader.close()
 
 
-class _Reader(HTMLParser):
-    """Tags that are never closed do no harm: an end tag closes all that was opened inside it."""
+class _Reader:
+    """What lxml tells of a text in HTML, in order; it closes what was left open."""
 
     def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
         self._lines: list[str] = [""]
         self._depths: list[int] = [0]
-        self._open: list[tuple[str, bool, bool]] = []
-        """Tag, whether what is inside is not seen, whether it is a quotation."""
+        self._seen: list[bool] = []
+        """Of each open tag, whether what is inside it is shown."""
         self._silent = 0
         self._depth = 0
         self._pre = 0
-        self._link: tuple[str, int] | None = None
+        self._link: tuple[str, int, int] | None = None
 
-    def text(self) -> str:
-        """All of it, at most one empty line between two."""
-        shown: list[str] = []
-        for line, depth in zip(self._lines, self._depths, strict=True):
-            prefix = ">" * depth + " " if depth else ""
-            shown.append((prefix + line.rstrip()).rstrip())
-        return re.sub(r"\n{3,}", "\n\n", "\n".join(shown)).strip("\n")
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag == "br":
-            self._break(always=True)
-            return
-        if tag == "hr":
-            self._break()
-            self._break(always=True)
-            return
-        if tag in _VOID:
-            return
-        attributes = dict(attrs)
-        hidden = tag in _SILENT or bool(_HIDDEN.search(attributes.get("style") or ""))
-        quotation = tag == "blockquote"
-        if tag == "body":
-            hidden = False
-            self._close("head")
-        if len(self._open) >= 500:
-            return
-        if tag in _BLOCKS or tag in _SPACED or tag == "li":
+    def start(self, tag: str, attributes: Mapping[str, str]) -> None:
+        """A tag opens."""
+        hidden = tag in _SILENT or bool(_HIDDEN.search(attributes.get("style", "")))
+        self._seen.append(not hidden)
+        self._silent += hidden
+        if tag in ("br", "hr"):
+            self._break(always=tag == "br" or bool(self._lines[-1]))
+        if tag in _BLOCKS or tag in _SPACED:
             self._break()
         if tag in _SPACED:
             self._gap()
-        self._open.append((tag, hidden, quotation))
-        self._silent += hidden
-        if quotation:
+        if tag == "blockquote":
             self._depth += 1
-            self._break()
-            self._depths[-1] = self._depth
-        if tag == "pre":
-            self._pre += 1
+        self._pre += tag == "pre"
         if tag == "li":
             self._add("- ")
         if tag in ("td", "th") and self._lines[-1].strip():
             self._add(" ")
         if tag == "a" and (address := attributes.get("href")):
-            self._link = (address, len(self._lines[-1]))
+            self._link = (address, len(self._lines), len(self._lines[-1]))
 
-    def handle_endtag(self, tag: str) -> None:
+    def end(self, tag: str) -> None:
+        """A tag closes."""
         if tag == "a" and self._link is not None:
-            address, start = self._link
-            label = self._lines[-1][start:].strip()
+            address, line, start = self._link
             self._link = None
-            bare = address.removeprefix("mailto:")
-            if address.startswith(("http://", "https://")) and label and label not in (bare, bare.rstrip("/")):
-                self._add(f" <{bare}>")
-        self._close(tag)
-        if tag in _BLOCKS or tag in _SPACED or tag == "li":
+            label = self._lines[-1][start if line == len(self._lines) else 0 :].strip()
+            if address.startswith(("http://", "https://")) and label and label not in (address, address.rstrip("/")):
+                self._add(f" <{address}>")
+        if tag in _BLOCKS or tag in _SPACED:
             self._break()
         if tag in _SPACED:
             self._gap()
+        if tag == "blockquote":
+            self._depth -= 1
+        self._pre -= tag == "pre"
+        if self._seen:
+            self._silent -= not self._seen.pop()
 
-    def handle_data(self, data: str) -> None:
-        if self._silent:
-            return
+    def data(self, data: str) -> None:
+        """A text."""
         if self._pre:
             first, *rest = data.split("\n")
             self._add(first)
@@ -248,6 +214,18 @@ class _Reader(HTMLParser):
         if not self._lines[-1] or self._lines[-1].endswith(" "):
             text = text.lstrip(" ")
         self._add(text.replace("\xa0", " "))
+
+    def close(self) -> str:
+        """All of it, at most one empty line between two."""
+        shown: list[str] = []
+        for line, depth in zip(self._lines, self._depths, strict=True):
+            text = (">" * depth + (" " if depth else "") + line.rstrip()).rstrip()
+            if not line.strip() and (not shown or not shown[-1].strip("> ")):
+                continue
+            shown.append(text)
+        while shown and not shown[-1].strip("> "):
+            shown.pop()
+        return "\n".join(shown)
 
     def _add(self, text: str) -> None:
         if text and not self._silent:
@@ -263,17 +241,3 @@ class _Reader(HTMLParser):
     def _gap(self) -> None:
         if not self._silent and len(self._lines) > 1 and self._lines[-2]:
             self._break(always=True)
-
-    def _close(self, tag: str) -> None:
-        places = [place for place, one in enumerate(self._open) if one[0] == tag]
-        if not places:
-            return
-        for _, hidden, quotation in self._open[places[-1] :]:
-            self._silent -= hidden
-            self._depth -= quotation
-        closed = [one[0] for one in self._open[places[-1] :]]
-        self._pre -= closed.count("pre")
-        del self._open[places[-1] :]
-        if "blockquote" in closed:
-            self._break()
-            self._depths[-1] = self._depth

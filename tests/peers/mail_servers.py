@@ -1,7 +1,7 @@
 """A mail provider on loopback: Dovecot and Postfix from the distribution, in a folder of their own.
 
-Their own TLS certificate comes from a CA that is made here. Postfix confirms senders like a provider does: by the domain of
-the envelope sender it adds `Authentication-Results: mx.agent.test; spf=pass smtp.mailfrom=...` on top.
+Their own TLS certificate comes from a CA that is made here. Postfix confirms senders like a provider does: by the domain
+of the envelope sender it adds `Authentication-Results: mx.agent.test; spf=pass smtp.mailfrom=...` on top.
 
 By hand: `python -m tests.peers.mail_servers` prints hosts, ports, users and passwords, and runs until Ctrl+C.
 """
@@ -51,8 +51,8 @@ def why_not() -> str:
 
 @dataclass
 class MailServers:
-    """Where they listen. `imap` and `submission` begin in the clear (STARTTLS), `imaps` and `smtps` with TLS; `incoming`
-    is where mail from outside comes in, without a login."""
+    """Where they listen. `imap` and `submission` begin in the clear (STARTTLS), `imaps` and `smtps` with TLS;
+    `incoming` is where mail from outside comes in, without a login."""
 
     folder: Path
     imap: int
@@ -273,9 +273,7 @@ def _certificates(folder: Path) -> None:
     (folder / "ca.pem").write_bytes(ca.public_bytes(serialization.Encoding.PEM))
     (folder / "server.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     (folder / "server.key").write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
 
 
