@@ -110,7 +110,7 @@ class Mailbox:
 
     async def open(self, name: str) -> Folder:
         """Open the folder. Raises ChannelError (not_found, network)."""
-        from aioimaplib.aioimaplib import quoted
+        from aioimaplib import quoted
 
         answer = await self._command(self._imap.select(quoted(name)))
         if answer.result != "OK":
@@ -176,7 +176,7 @@ class Mailbox:
             self._imap.protocol.transport.abort()
 
     async def _log_in(self, user: str, login: Login) -> None:
-        from aioimaplib.aioimaplib import quoted
+        from aioimaplib import quoted
 
         if login.oauth:
             if not self._imap.has_capability("AUTH=XOAUTH2"):
@@ -195,7 +195,7 @@ class Mailbox:
         raise wrong_secret("IMAP", login)
 
     async def _start_tls(self, host: str, tls: ssl.SSLContext | None) -> None:
-        from aioimaplib.aioimaplib import Command
+        from aioimaplib import Command
 
         protocol = self._imap.protocol
         if not self._imap.has_capability("STARTTLS"):
@@ -283,7 +283,7 @@ async def _authenticate(imap: IMAP4, user: str, token: str) -> Response:
     """XOAUTH2; `IMAP4.xoauth2` waits for ever when the server refuses: it wants an empty line first."""
     from base64 import b64encode
 
-    from aioimaplib.aioimaplib import AUTH, Command
+    from aioimaplib import AUTH, Command
 
     protocol = imap.protocol
 

@@ -35,7 +35,7 @@ _CODE_WORD = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A mail, read: its text, and its parts that are files (name, media type, content, whether it stands in the text)."""
+    """A mail, read: its text, and its files (name, media type, content, whether it stands in the text)."""
 
     text: str
     files: tuple[tuple[str, str, bytes, bool], ...]

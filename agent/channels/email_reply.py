@@ -27,9 +27,9 @@ _RULE = re.compile(r"[ \t]*(?:_{5,}|-{10,}|\*{5,})[ \t]*")
 _HEADER_NAMES: Final = {
     "from": "from|von|de|da|fra|från|van|od|от|від|kimden|lähettäjä|feladó|de la|发件人|寄件者|"
     "差出人|送信元|보낸 ?사람|από",
-    "other": "sent|date|to|cc|bcc|subject|reply-to|importance|organization|gesendet|datum|an|betreff|kopie|envoyé|à|objet|"
-    "enviado(?: el)?|fecha|para|asunto|data|assunto|inviato|oggetto|a|sendt|dato|til|emne|skickat|till|ämne|kopia|"
-    "verzonden|aan|onderwerp|wysłano|do|temat|odesláno|komu|předmět|дата|кому|тема|отправлено|відправлено|gönderildi|"
+    "other": "sent|date|to|cc|bcc|subject|reply-to|importance|organization|gesendet|datum|an|betreff|envoyé|à|objet|"
+    "kopie|enviado(?: el)?|fecha|para|asunto|data|assunto|inviato|oggetto|a|sendt|dato|til|emne|skickat|till|ämne|"
+    "kopia|verzonden|aan|onderwerp|wysłano|do|temat|odesláno|komu|předmět|дата|кому|тема|отправлено|відправлено|gönderildi|"
     "tarih|kime|konu|lähetetty|päivämäärä|vastaanottaja|aihe|elküldve|címzett|tárgy|trimis|către|subiect|"
     "发送时间|发送日期|日期|收件人|主题|送信日時|日時|宛先|件名|보낸 ?날짜|받는 ?사람|제목",
 }
@@ -46,8 +46,8 @@ _ORIGINAL = re.compile(
     re.IGNORECASE,
 )
 _FORWARDED = re.compile(
-    r"[ \t]*(?:[-_=*]{2,}[ \t]*[^\n]{0,20}(?:forwarded|weitergeleitet|transféré|transmis|reenviado|reencaminhada|encaminhada|"
-    r"inoltrato|videresendt|vidarebefordrat|doorgestuurd|przekazana|přeposlaná|пересланное|пересылаемое|転送|转发|전달)"
+    r"[ \t]*(?:[-_=*]{2,}[ \t]*[^\n]{0,20}(?:forwarded|weitergeleitet|transféré|transmis|reenviado|reencaminhada|"
+    r"encaminhada|inoltrato|videresendt|vidarebefordrat|doorgestuurd|przekazana|přeposlaná|пересланное|пересылаемое|転送|转发|전달)"
     r"[^\n]{0,30}[-_=*]{2,}|begin forwarded message:|anfang der weitergeleiteten (?:nachricht|e-mail):|"
     r"début du message (?:réexpédié|transféré)[ \xa0]?:|inicio del mensaje reenviado:|"
     r"inizio messaggio inoltrato:)[ \t]*",

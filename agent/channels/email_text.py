@@ -18,7 +18,9 @@ _LOOKS_LIKE_HTML = re.compile(
 )
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden|mso-hide\s*:\s*all", re.IGNORECASE)
 _SILENT: Final = frozenset(("script", "style", "title", "template", "noscript", "svg", "object"))
-_BLOCKS: Final = frozenset("div ul ol li table tr section article header footer form center address dl dd".split())
+_BLOCKS: Final = frozenset(
+    ("div", "ul", "ol", "li", "table", "tr", "section", "article", "header", "footer", "form", "center", "dl", "dd")
+)
 _SPACED: Final = frozenset(("p", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote", "pre"))
 
 

@@ -129,6 +129,10 @@ def _channels(settings: Settings, known: set[str]) -> Iterator[Finding]:
             yield Finding(name, "ok", "switched off")
         elif name not in known:
             yield Finding(name, "fail", "switched on, but it has no token", f"trayclaw keys set {name}")
+        elif not channel["owners"] and "allowed_senders" in channel:
+            words = "switched on, but nobody may write to it" if not channel["allowed_senders"] else "switched on"
+            hint = f"Name yourself: trayclaw config set channels.{name}.owners '[\"me@example.org\"]'."
+            yield Finding(name, "warn" if not channel["allowed_senders"] else "ok", f"{words}; it has no owner", hint)
         elif not channel["owners"]:
             hint = "Write to it and approve the code: trayclaw pair approve CODE."
             yield Finding(name, "ok", "switched on; only people you pair may talk", hint)

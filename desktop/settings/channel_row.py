@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QMenu, QWidget
 
+from agent.channels.connectors import OTHER_SECRETS
 from agent.errors import ChannelError, SecretError, TrayClawError
 from agent.events import ChannelState
 from agent.views import ChannelHealth
 from desktop import tasks, theme
+from desktop.settings.email_form import EmailForm
 from desktop.settings.page import words
 from desktop.widgets import Button, GlyphButton, Row, SecretField, Status, StatusDot, ToggleSwitch
 
@@ -28,6 +30,7 @@ STATUS: dict[ChannelState, tuple[Status, str]] = {
 
 SETUP = {
     "telegram": "In Telegram, write /newbot to @BotFather; it gives you a token. Paste it here.",
+    "email": "Give TrayClaw a mailbox of its own. It answers the addresses that you list here, and nobody else.",
 }
 """How to come by a token."""
 
@@ -63,7 +66,16 @@ class ChannelRow(Row):
             accessible_name=self.tr("{name} token").format(name=health.label),
         )
         self.field.hide()
-        self.add_below(self.field)
+        self.form: EmailForm | None = None
+        if name == "email":
+            self.form = EmailForm(service)
+            self.form.hide()
+            self.form.saved.connect(lambda account, trouble: tasks.run(self._form_saved(account, trouble)))
+            self.form.closed.connect(self._close_field)
+            self.form.secret_problem.connect(self.secret_problem)
+        self._entry: QWidget = self.form or self.field
+        """Where what the channel needs is entered."""
+        self.add_below(self._entry)
         self.switch.toggled.connect(self._switched)
         self.set_up.clicked.connect(self._set_up_or_cancel)
         self.more.clicked.connect(self._open_menu)
@@ -86,11 +98,11 @@ class ChannelRow(Row):
         self.switch.setVisible(configured)
         self.more.setVisible(configured)
         self.set_up.setVisible(not configured)
-        self.set_up.setText(self.tr("Set up") if self.field.isHidden() else self.tr("Cancel"))
+        self.set_up.setText(self.tr("Set up") if self._entry.isHidden() else self.tr("Cancel"))
         self.confirm.hide()
         self.keep.hide()
         self.set_tone("")
-        if not self.field.isHidden():
+        if not self._entry.isHidden():
             return
         if not configured:
             self.set_detail(self.tr("Not set up. Needs about two minutes."))
@@ -102,29 +114,36 @@ class ChannelRow(Row):
     def enter_token(self) -> None:
         """Open the field for a (new) token and say where it comes from."""
         self.set_detail(self.tr(SETUP.get(self._health.name, "")))
+        self.set_up.setText(self.tr("Cancel"))
+        if self.form is not None:
+            self.form.open(stored=self._health.configured)
+            self.form.show()
+            return
         self.field.show()
         self.field.set_stored(self._health.configured)
         if self._health.configured:
             self.field.replace.click()
-        self.set_up.setText(self.tr("Cancel"))
         self.field.input.setFocus()
 
     def _set_up_or_cancel(self) -> None:
-        if self.field.isHidden():
+        if self._entry.isHidden():
             self.enter_token()
         else:
             self._close_field()
 
     def _close_field(self) -> None:
-        self.field.hide()
+        self._entry.hide()
         self.show_health(self._health)
 
     def _open_menu(self) -> None:
         menu = QMenu(self)
+        replace, remove = self.tr("Replace token…"), self.tr("Remove token…")
+        if self.form is not None:
+            replace, remove = self.tr("Change…"), self.tr("Remove password…")
         for text, name, slot in (
             (self.tr("Test"), "test", lambda: tasks.run(self._test())),
-            (self.tr("Replace token…"), "replace", self.enter_token),
-            (self.tr("Remove token…"), "remove", self._ask_removal),
+            (replace, "replace", self.enter_token),
+            (remove, "remove", self._ask_removal),
         ):
             action = menu.addAction(text)
             action.setObjectName(name)
@@ -185,6 +204,13 @@ class ChannelRow(Row):
         if trouble:
             self.set_detail(trouble, "warn")
 
+    async def _form_saved(self, account: str, trouble: str) -> None:
+        self._account = account
+        self._close_field()
+        await self._start_or_stop(True)
+        if trouble:
+            self.set_detail(trouble, "warn")
+
     def _token_refused(self, error: TrayClawError) -> None:
         self.set_detail(words(error), "bad")
         self.field.set_busy(False)
@@ -211,7 +237,8 @@ class ChannelRow(Row):
     async def _remove(self) -> None:
         try:
             await self._service.stop_channel(self._health.name)
-            await self._service.delete_key(self._health.name)
+            for name in (self._health.name, *(one for one in OTHER_SECRETS if one.startswith(self._health.name))):
+                await self._service.delete_key(name)
         except TrayClawError as error:
             self.failed.emit(error)
         self._account = ""

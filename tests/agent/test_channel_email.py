@@ -164,7 +164,7 @@ async def test_a_mail_that_cannot_be_saved_waits_in_the_mailbox(
         assert "no space left" in kit.detail()
         full.clear()
         await kit.heard(1)
-        assert kit.states()[-1] == "ready"
+        await kit.until(lambda: kit.states()[-1] == "ready", "the end of the trouble to be told")
 
 
 async def test_numbers_given_out_anew_lose_and_repeat_nothing(tmp_path: Path, servers: MailServers) -> None:
@@ -202,7 +202,7 @@ async def test_a_server_that_goes_and_comes_back(tmp_path: Path, servers: MailSe
         await kit.delivered(outbox_id)
         await deliver(servers, mail())
         await kit.heard(1)
-        assert [one["Subject"] for one in await mails(servers, ADA, 2)][0] == "written while offline"
+        assert (await mails(servers, ADA, 2))[0]["Subject"] == "written while offline"
 
 
 async def test_a_wrong_password_stops_the_channel_and_says_so(tmp_path: Path, servers: MailServers) -> None:
@@ -415,7 +415,7 @@ async def test_stop_is_quick_and_answers_wait(tmp_path: Path, servers: MailServe
 
 # --- SMTP servers in trouble ----------------------------------------------------------------------------------------
 class Smtp:
-    """An SMTP server that says what the test wants; `script` maps a command to its answer, "drop" ends the connection."""
+    """An SMTP server that says what the test wants: `script` has answers to commands; "drop" ends the connection."""
 
     def __init__(self, **script: str) -> None:
         self.script = {

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import pytest
 
+from agent.channels.connectors import CHANNEL_NAMES, OTHER_SECRETS
 from agent.events import ChannelChanged
 from agent.keys import SecretStore
 from agent.paths import Paths
@@ -36,7 +37,7 @@ async def test_a_start_without_channels_leaves_the_keyring_alone(paths: Paths, c
         assert asked == []
         service.look_for_tokens()
         await heard.wait(ChannelChanged)
-        assert asked == ["channel:telegram"]
+        assert asked == [f"channel:{name}" for name in (*CHANNEL_NAMES, *OTHER_SECRETS)]
         assert service.channels()[0].configured
     finally:
         await service.stop()
@@ -47,6 +48,6 @@ async def test_a_channel_with_settings_is_looked_at_from_the_start(paths: Paths,
     service = await AgentService.start(paths, resident=True)
     try:
         await until(lambda: service.channels()[0].configured)
-        assert asked == ["channel:telegram"]
+        assert asked == [f"channel:{name}" for name in (*CHANNEL_NAMES, *OTHER_SECRETS)]
     finally:
         await service.stop()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.channels.connectors import CHANNEL_NAMES
 from tests.agent.cli_kit import KEY, config_file, configure, model, trayclaw
 from tests.peers.replies import Reply
 
@@ -116,13 +117,15 @@ def test_models_of_a_provider() -> None:
 
 
 def test_channels_are_switched_in_the_settings() -> None:
-    assert trayclaw("channels", "list").out.split() == ["telegram", "Telegram", "no", "token"]
+    rows = [line.split() for line in trayclaw("channels", "list").out.splitlines()]
+    assert [row[0] for row in rows] == list(CHANNEL_NAMES)
+    assert rows[0] == ["telegram", "Telegram", "no", "token"]
     token = {"TRAYCLAW_KEY_TELEGRAM": "123456:" + "A" * 35}
     started = trayclaw("channels", "start", "telegram", env=token)
     assert started.code == 0
     assert "It connects while TrayClaw runs" in started.out
     assert trayclaw("config", "get", "channels.telegram.enabled").out == "true\n"
-    assert trayclaw("channels", "list", env=token).out.split() == ["telegram", "Telegram", "on"]
+    assert trayclaw("channels", "list", env=token).out.splitlines()[0].split() == ["telegram", "Telegram", "on"]
     assert trayclaw("channels", "stop", "telegram").out == "telegram is off.\n"
     assert trayclaw("config", "get", "channels.telegram.enabled").out == "false\n"
     assert trayclaw("channels", "start", "carrier-pigeon").code == 2

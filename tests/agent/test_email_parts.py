@@ -100,7 +100,7 @@ def test_html_is_read_with_its_quotation() -> None:
         "<html><head><style>p {color: red}</style></head><body><p>Yes &amp; no.</p><ul><li>one</li><li>two</li></ul>"
         '<p>See <a href="https://example.org/a">this page</a><br>or call.</p><div style="display:none">dot</div>'
         '<div class="gmail_quote">On Mon, Oct 5, 2026 at 2:03 PM Ada &lt;<a href="mailto:ada@friend.test">'
-        "ada@friend.test</a>&gt; wrote:<br></div><blockquote><p>old</p><blockquote>older</blockquote></blockquote></body>"
+        "ada@friend.test</a>&gt; wrote:<br></div><blockquote><p>old</p><blockquote>older</blockquote></blockquote>"
     )
     mail = b"From: a@b.c\r\nContent-Type: text/html; charset=utf-8\r\n\r\n" + html.encode()
     assert extract_reply(mail) == "Yes & no.\n\n- one\n- two\n\nSee this page <https://example.org/a>\nor call."

@@ -1,4 +1,4 @@
-"""Mails and texts of other projects' tests: at least nine of ten replies are found to the letter, and no text is lost."""
+"""Mails and texts of other projects' tests: at least nine of ten replies are found to the letter."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A mail provider on loopback: Dovecot and Postfix from the distribution, in a folder of their own.
 
-Their own TLS certificate comes from a CA that is made here. Postfix confirms senders like a provider does: by the domain
+Their TLS certificate comes from a CA that is made here. Postfix confirms senders like a provider does: by the domain
 of the envelope sender it adds `Authentication-Results: mx.agent.test; spf=pass smtp.mailfrom=...` on top.
 
 By hand: `python -m tests.peers.mail_servers` prints hosts, ports, users and passwords, and runs until Ctrl+C.
