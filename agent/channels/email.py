@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from agent.channels.channel import Delivered, Draft, Mark, Needs, Outbound, Receive, ReportHealth
 from agent.channels.email_imap import Envelope, Folder, Login, Mailbox
-from agent.channels.email_inbound import inbound_of, open_mail
+from agent.channels.email_inbound import Opened, inbound_of, open_mail
 from agent.channels.email_oauth import AccessTokens
 from agent.channels.email_outgoing import compose, own_address, own_message_id
 from agent.channels.email_reply import extract_reply
@@ -265,10 +265,9 @@ class EmailChannel:
     async def _hand_over(
         self, raw: bytes, envelope: Envelope, author: Sender, receive: Receive, report: ReportHealth, detail: str
     ) -> None:
-        mail = await asyncio.to_thread(parse, raw)
+        mail, opened = await asyncio.to_thread(_open, raw, envelope.header)
         if (again := sender(mail)) is None or again.address != author.address:
             return  # not the mail whose header was looked at
-        opened = await asyncio.to_thread(open_mail, mail)
         remark = ""
         if envelope.size > MAIL_BYTES:
             remark = f"[Only the beginning of this mail was read: it has {envelope.size / 1e6:.0f} MB.]"
@@ -316,6 +315,15 @@ class _Whole:
 
     async def discard(self) -> None:
         """See `Draft`."""
+
+
+def _open(raw: bytes, head: bytes) -> tuple[Message, Opened]:
+    try:
+        mail = parse(raw)
+        return mail, open_mail(mail)
+    except Exception:  # a parser that gives up on one mail must not keep all later ones from being read
+        log.warning("a mail of %d bytes cannot be read", len(raw), exc_info=True)
+        return parse(head), Opened("[This mail is made in a way that cannot be read.]", ())
 
 
 async def _surely(work: Callable[[], Awaitable[T]], report: ReportHealth, detail: str) -> T:

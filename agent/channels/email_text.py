@@ -143,7 +143,7 @@ def html_to_text(html: str) -> str:
 
     # `html.parser` takes minutes for some texts that are made for it; the time of this one grows with the length only.
     reader = _Reader()
-    parser = etree.HTMLParser(target=reader, encoding="utf-8", huge_tree=True)
+    parser = etree.HTMLParser(target=reader, encoding="utf-8", huge_tree=True)  # type: ignore[arg-type] # only text comes
     parser.feed(html[:MOST_TEXT].encode("utf-8", "replace"))
     try:
         return str(parser.close())

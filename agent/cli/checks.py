@@ -82,12 +82,12 @@ async def _known(secrets: SecretStore, settings: Settings, *, usable: bool) -> s
     """Names with a key; without a usable keyring those of the environment."""
     import os
 
-    from agent.channels.connectors import CHANNEL_NAMES
+    from agent.channels.connectors import CHANNEL_NAMES, OTHER_SECRETS
     from agent.keys import variable
     from agent.providers import catalog
     from agent.service import secret_user
 
-    names = dict.fromkeys([*catalog.names(), *settings.providers, *CHANNEL_NAMES])
+    names = dict.fromkeys([*catalog.names(), *settings.providers, *CHANNEL_NAMES, *OTHER_SECRETS])
     if usable:
         users = await secrets.known(secret_user(name) for name in names)
         return {user.partition(":")[2] for user in users}
@@ -127,7 +127,7 @@ def _channels(settings: Settings, known: set[str]) -> Iterator[Finding]:
     for name, channel in settings.channels.model_dump().items():
         if not channel["enabled"]:
             yield Finding(name, "ok", "switched off")
-        elif name not in known:
+        elif not {name, f"{name}-oauth"} & known:
             yield Finding(name, "fail", "switched on, but it has no token", f"trayclaw keys set {name}")
         elif not channel["owners"] and "allowed_senders" in channel:
             words = "switched on, but nobody may write to it" if not channel["allowed_senders"] else "switched on"

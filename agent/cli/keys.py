@@ -77,11 +77,12 @@ async def _list(service: AgentService) -> None:
 
 
 async def _set(service: AgentService, name: str) -> None:
+    from agent.channels.connectors import OTHER_SECRETS
     from agent.errors import NoKeyringError, UsageError
     from agent.service import SEARCH_KEYS
 
     known = {provider.name for provider in await service.providers()} | {one.name for one in service.channels()}
-    known |= set(SEARCH_KEYS)
+    known |= {*SEARCH_KEYS, *OTHER_SECRETS}
     if name not in known:
         raise UsageError(
             f"There is no provider, channel or search engine called {name}.",

@@ -357,6 +357,20 @@ async def test_of_a_huge_mail_the_beginning_is_read(
         assert kit.received[0].files == ()
 
 
+async def test_a_mail_that_cannot_be_read_does_not_stop_those_after_it(
+    tmp_path: Path, servers: MailServers, log_guard: LogGuard
+) -> None:
+    log_guard.expect("a mail of .* bytes cannot be read")
+    head = f"From: {ADA}\nTo: {AGENT}\nMessage-ID: <deep@x>\n"
+    depth = 2000
+    deep = "".join(f'Content-Type: multipart/mixed; boundary="b{one}"\n\n--b{one}\n' for one in range(depth))
+    async with at(tmp_path, servers) as kit:
+        await deliver(servers, f"{head}{deep}\ntext\n".encode())
+        await deliver(servers, mail("a good one", subject=""))
+        await kit.heard(2)
+        assert [one.text for one in kit.received] == ["[This mail is made in a way that cannot be read.]", "a good one"]
+
+
 async def test_a_question_is_answered_by_code_word(tmp_path: Path, servers: MailServers) -> None:
     async with at(tmp_path, servers, answer=lambda _: "") as kit:
         buttons = [Button("Allow", "/allow 3F2A9C", "primary"), Button("Deny", "/deny 3F2A9C", "danger")]

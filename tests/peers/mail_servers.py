@@ -439,12 +439,11 @@ def main() -> None:
         lines.append(f"From outside: 127.0.0.1:{servers.incoming}, confirmed by {AUTHSERV}")
         lines.append(f"Certificates: {servers.ca_file}")
         lines += [f"{user}  {password}" for user, password in PASSWORDS.items()]
+        ends = {signal.SIGINT, signal.SIGTERM}
+        signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # from here on they are waited for
         sys.stdout.write("\n".join(lines) + "\n")
         sys.stdout.flush()
-        try:
-            signal.pause()
-        except KeyboardInterrupt:
-            sys.stdout.write("\n")
+        signal.sigwait(ends)
 
 
 if __name__ == "__main__":
