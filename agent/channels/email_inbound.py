@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 
 from agent.channels.channel import Attachment, Files, Inbound
-from agent.channels.email_reply import reply_in, split_forwarded
+from agent.channels.email_reply import divide, passes_on
 from agent.channels.email_sender import Sender
 from agent.channels.email_text import body, header, is_attachment, parts
 from agent.channels.email_threads import plain_subject, references, transport_id
@@ -45,7 +45,8 @@ def open_mail(mail: Message) -> Opened:
     """Decode a mail. Takes CPU: call it in a thread."""
     subject = plain_subject(header(mail, "Subject"))
     files = tuple(_file(part) for part in parts(mail) if is_attachment(part))
-    return Opened(_said(body(mail), subject, is_new=not references(mail)), files)
+    reply, forwarded = divide(body(mail), passes_on=passes_on(header(mail, "Subject")))
+    return Opened(_said(reply, forwarded, subject, is_new=not references(mail)), files)
 
 
 async def inbound_of(mail: Message, opened: Opened, author: Sender, chat_id: str, files: Files, remark: str) -> Inbound:
@@ -84,9 +85,8 @@ async def inbound_of(mail: Message, opened: Opened, author: Sender, chat_id: str
     )
 
 
-def _said(text: str, subject: str, *, is_new: bool) -> str:
+def _said(reply: str, forwarded: str, subject: str, *, is_new: bool) -> str:
     """The person's words: a code word as the command that it stands for, the subject before the first mail."""
-    reply, forwarded = split_forwarded(reply_in(text))
     first, _, _ = reply.partition("\n")
     if word := _CODE_WORD.fullmatch(first):
         return f"/{word[1].lower()} {word[2].upper()}{word[3].lower()}"

@@ -1,7 +1,7 @@
 """The new text of a mail: what the person wrote, without the mails that their program put below it.
 
 Nothing that could be the person's own is cut: signatures stay, answers between quoted lines stay, and so does a mail
-that they forward (`split_forwarded` tells where it begins, because it is the text of others).
+that they forward (apart from their words, because it is the text of others).
 The headers above quotations are known to mail-parser-reply in 14 languages; what it does not know is here.
 """
 
@@ -11,7 +11,7 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
-from agent.channels.email_text import as_text, body, parse
+from agent.channels.email_text import as_text, body, header, parse
 
 if TYPE_CHECKING:
     from mailparser_reply.parser import EmailMessage  # type: ignore[import-untyped]
@@ -53,6 +53,9 @@ _FORWARDED = re.compile(
     r"inizio messaggio inoltrato:)[ \t]*",
     re.IGNORECASE,
 )
+_FORWARD_SUBJECT = re.compile(
+    r"\s*(?:fwd?|wg|tr|rv|enc|i|vb|vs|vl|pd|doorst|转发|轉寄|転送|전달)\s*:", re.IGNORECASE
+)  # "I" (Italian) and the rest: what mail programs put there, by their languages
 _BEGINS = (
     r"on|le|am|op|el|il|em|no dia|på|den|dne|dnia|w dniu|pe data de|at|vào|în data|a|ha|"
     r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}|\d{4}年|\d{1,2}\.? \w{3,12}\.? \d{4}|"
@@ -78,28 +81,28 @@ def extract_reply(raw: bytes) -> str:
     """The new text of a mail. Takes milliseconds of CPU."""
     mail = parse(raw)
     if any(name in mail for name in _MAIL_HEADERS):
-        return reply_in(body(mail))
-    return reply_in(as_text(raw))  # a text without any header
+        own, forwarded = divide(body(mail), passes_on=passes_on(header(mail, "Subject")))
+    else:
+        own, forwarded = divide(as_text(raw))  # a text without any header
+    return "\n\n".join(one for one in (own, forwarded) if one)
 
 
-def split_forwarded(text: str) -> tuple[str, str]:
-    """A reply as the person's own words and a mail of others that they pass on (empty when there is none)."""
-    lines = text.split("\n")
-    for number, line in enumerate(lines):
-        if _FORWARDED.fullmatch(line[:_LONGEST_LINE]):
-            return "\n".join(lines[:number]).strip(), "\n".join(lines[number:]).strip()
-    return text, ""
+def passes_on(subject: str) -> bool:
+    """Whether a subject is that of a forwarded mail: some programs tell it by nothing else."""
+    return _FORWARD_SUBJECT.match(subject) is not None
 
 
-def reply_in(text: str) -> str:
-    """What is new in the text of a mail."""
+def divide(text: str, *, passes_on: bool = False) -> tuple[str, str]:
+    """What is new in the text of a mail: the person's own words, and a mail of others that they forward ("": none).
+    `passes_on`: an older mail below is what the person wants to show, and stays."""
     lines = text.replace("\r\n", "\n").split("\n")
     kept: list[str] = []
+    forwarded: list[str] = []
     number = 0
     while number < len(lines):
         line = lines[number][:_LONGEST_LINE]
-        if _FORWARDED.fullmatch(line):
-            kept += lines[number:]
+        if _FORWARDED.fullmatch(line) or (passes_on and _ends_here(lines, number)):
+            forwarded = lines[number:]
             break
         if _ends_here(lines, number):
             while kept and (not kept[-1].strip() or _RULE.fullmatch(kept[-1])):
@@ -116,7 +119,11 @@ def reply_in(text: str) -> str:
             continue
         kept.append(lines[number])
         number += 1
-    return re.sub(r"\n{4,}", "\n\n\n", "\n".join(kept).replace("\xa0", " ")).strip()
+    return _joined(kept), _joined(forwarded)
+
+
+def _joined(lines: list[str]) -> str:
+    return re.sub(r"\n{4,}", "\n\n\n", "\n".join(lines).replace("\xa0", " ")).strip()
 
 
 def _ends_here(lines: list[str], number: int) -> bool:
