@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from aioimaplib import IMAP4, Response  # type: ignore[import-untyped]
 
 ANSWER_SECONDS: Final = 20.0
-IDLE_SECONDS: Final = 9 * 60.0
+IDLE_SECONDS: Final = 5 * 60.0
 """IDLE is begun anew this often: servers end it after 30 minutes, some routers forget a silent connection sooner."""
 HEADER_BYTES: Final = 256 * 1024
 _CLOSE_SECONDS = 1.0

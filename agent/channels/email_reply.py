@@ -71,6 +71,7 @@ _WROTE_LINE = re.compile(
     rf"[ \t]*(?:{_BEGINS})\b.{{0,400}}?(?:{_WROTE})[^\n]{{0,80}}?[:：][ \t]*", re.IGNORECASE
 )  # over a window of joined lines
 _BEGINNING = re.compile(rf"[ \t]*(?:{_BEGINS})\b", re.IGNORECASE)
+_ENDS_WITH_WROTE = re.compile(rf"(?:{_WROTE})[ \t\xa0]*[:：]$", re.IGNORECASE)
 _WROTE_WITH_ADDRESS = re.compile(rf".{{0,300}}<[^<>\s]+@[^<>\s]+>[ \t]*(?:{_WROTE})[ \t]*[:：]", re.IGNORECASE)
 _DATED = re.compile(r"\d{1,4}[./-]\d{1,2}(?:[./-]\d{1,4})?|\d{1,2}[:.]\d{2}|\b(?:19|20)\d{2}\b|\d年")
 _ADDRESS = re.compile(r"[^\s<>@()\[\]]+@[^\s<>@()\[\]]+")
@@ -176,6 +177,8 @@ def _names_a_writer(lines: list[str], number: int, count: int, window: str) -> b
     """Whether these lines say who wrote, and when, what comes next."""
     following = _next_written(lines, number + count)
     quoted = following < len(lines) and bool(_QUOTED.match(lines[following]))
+    if quoted and _ENDS_WITH_WROTE.search(window) and (_BEGINNING.match(window) or _ADDRESS.search(lines[number])):
+        return True
     if not (_DATED.search(window) or _ADDRESS.search(window)):
         return False
     if not (_DATED.search(lines[number]) or _ADDRESS.search(lines[number]) or _BEGINNING.match(lines[number])):

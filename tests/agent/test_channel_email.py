@@ -98,6 +98,55 @@ async def test_idle_is_begun_anew_and_still_hears(
         assert kit.states() == ["connecting", "ready"]
 
 
+class Wire:
+    """A connection between both sides that can be cut without either of them being told."""
+
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self.dead = False
+
+    async def __aenter__(self) -> "Wire":
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._server = await asyncio.start_server(self._join, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
+        for one, other in ((reader, far_writer), (far_reader, writer)):
+            task = asyncio.create_task(self._carry(one, other))
+            self._tasks.add(task)
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(65536):
+                if not self.dead:
+                    writer.write(data)
+        finally:
+            writer.close()
+
+
+async def test_a_connection_that_died_silently_is_noticed_and_made_anew(
+    tmp_path: Path, servers: MailServers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.channels.email_imap.IDLE_SECONDS", 0.3)
+    monkeypatch.setattr("agent.channels.email_imap.ANSWER_SECONDS", 1.0)
+    async with Wire(servers.imaps) as wire, at(tmp_path, servers, settings={"imap_port": wire.port}) as kit:
+        wire.dead = True
+        await kit.until(lambda: kit.states()[-1] == "degraded", "the silence to be noticed", timeout=15.0)
+        assert "does not answer" in kit.detail()
+        await deliver(servers, mail("meanwhile", subject=""))
+        wire.dead = False
+        await kit.heard(1)
+        assert [one.text for one in kit.received] == ["meanwhile"]
+
+
 async def test_after_a_restart_nothing_is_answered_twice_and_nothing_is_lost(
     tmp_path: Path, servers: MailServers
 ) -> None:

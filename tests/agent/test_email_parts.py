@@ -43,6 +43,8 @@ SETTINGS = EmailSettings(username="agent@agent.test")
         "2026년 10월 5일 (월) 오후 2:03, Ada L. <ada@friend.test>님이 작성:",
         "Ada L. <ada@friend.test> 于2026年10月5日周一 14:03写道：",
         "On Mon, Oct 5, 2026 at 2:03 PM Ada L. with a long name <\nada@friend.test> wrote:",
+        "On Monday Ada wrote:",
+        "ada@friend.test wrote:",
     ],
 )
 def test_what_programs_in_many_languages_put_above_a_quotation_goes(attribution: str) -> None:
