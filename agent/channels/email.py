@@ -20,6 +20,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from agent.channels.channel import Delivered, Draft, Mark, Needs, Outbound, Receive, ReportHealth
+from agent.channels.email_bounces import REPORT_BYTES, returned
 from agent.channels.email_imap import Envelope, Folder, Login, Mailbox
 from agent.channels.email_inbound import Opened, inbound_of, open_mail
 from agent.channels.email_oauth import AccessTokens
@@ -114,10 +115,11 @@ class EmailChannel:
         self._pace(thread.to)
         own_id = own_message_id(message, self._settings)
         mail = await asyncio.to_thread(compose, message, thread, self._settings, own_id)
+        await self._threads.sending(message.chat_id, thread, own_id)
         async with self._sending[thread.to]:
             tls = await self._tls()
             await self._with_login(lambda login: send_mail(self._settings, login, tls, thread.to, mail))
-        await self._threads.sent(message.chat_id, await self._threads.get(message.chat_id), own_id)
+        await self._threads.sent(message.chat_id, own_id)
         return Delivered((own_id,))
 
     def draft(self, chat_id: str) -> Draft:
@@ -240,11 +242,21 @@ class EmailChannel:
                 log.info("a mail is left alone: %s", why_not)
             if why_not.startswith("it claims"):
                 report("ready", f"{detail} · A mail was left alone: {why_not}")
+            if head.get_content_type() == "multipart/report" and envelope.size <= REPORT_BYTES:
+                await self._look_at_report(mailbox, uid, report, detail)
             return envelope.arrived
         raw = await mailbox.content(uid, MAIL_BYTES if envelope.size <= MAIL_BYTES else _BEGINNING_BYTES)
         if raw is not None:
             await self._hand_over(raw, envelope, author, receive, report, detail)
         return envelope.arrived
+
+    async def _look_at_report(self, mailbox: Mailbox, uid: int, report: ReportHealth, detail: str) -> None:
+        """Name a mail that the provider took and could not deliver; reports of mails that are not ours are forged."""
+        raw = await mailbox.content(uid, REPORT_BYTES)
+        found = await asyncio.to_thread(lambda: returned(parse(raw or b"")))
+        if found and await _surely(partial(self._threads.knows, found.address, found.message_id), report, detail):
+            log.info("a mail came back: %s", found.why)
+            report("ready", f"{detail} · A mail to {found.address} came back: {found.why}")
 
     async def _author(self, head: Message) -> tuple[Sender | None, str]:
         """Who wrote a mail, if that is somebody we answer and the provider confirms it; else why not."""

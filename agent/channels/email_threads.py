@@ -58,12 +58,20 @@ class Threads:
         if own:
             await self._notes.set(_mail_key(author.address, own), chat_id)
 
-    async def sent(self, chat_id: str, thread: Thread, own: str) -> None:
-        """Remember an answer: a reply to it belongs to the same conversation."""
+    async def sending(self, chat_id: str, thread: Thread, own: str) -> None:
+        """An answer is about to leave: a reply to it, which may come at once, belongs to the same conversation."""
         await self._notes.set(_mail_key(thread.to, own), chat_id)
+
+    async def sent(self, chat_id: str, own: str) -> None:
+        """An answer was sent: it is part of the thread."""
+        thread = await self.get(chat_id)
         if own not in thread.references:
             new = Thread(thread.to, thread.name, thread.subject, _shortened([*thread.references, own]))
             await self._save(chat_id, new)
+
+    async def knows(self, address: str, one: str) -> bool:
+        """Whether a mail with this number was exchanged with that person."""
+        return await self._notes.get(_mail_key(address, one)) is not None
 
     async def get(self, chat_id: str) -> Thread:
         """The thread of a conversation; an empty one where no mail came yet."""

@@ -451,6 +451,23 @@ async def test_an_address_that_is_not_there_is_told_once(tmp_path: Path, servers
         assert "User unknown" in str((await kit.row(outbox_id))["error"])
 
 
+async def test_a_mail_that_comes_back_later_is_named(tmp_path: Path, servers: MailServers) -> None:
+    far = "far@elsewhere.test"
+    async with at(tmp_path, servers, settings={"allowed_senders": (far,)}) as kit:
+        forged = (
+            "From: MAILER-DAEMON@evil.test\nContent-Type: multipart/report; boundary=b\n\n--b\n"
+            f"Content-Type: message/delivery-status\n\nReporting-MTA: dns; x\n\nFinal-Recipient: rfc822; {far}\n"
+            "Action: failed\nDiagnostic-Code: x; forged\n\n--b\nContent-Type: text/rfc822-headers\n\n"
+            "Message-ID: <never.sent@agent.test>\n\n--b--\n"
+        )
+        await deliver(servers, forged.encode(), envelope_from="")
+        await kit.delivered(await kit.reply(far, "hello?"))  # the provider takes it over
+        await kit.until(lambda: "came back" in kit.detail(), "the report to be told", timeout=15.0)
+        assert f"A mail to {far} came back: " in kit.detail()
+        assert not any("forged" in getattr(one, "detail", "") for one in kit.events)
+        assert kit.received == []
+
+
 async def test_a_person_gets_no_flood_of_mails(
     tmp_path: Path, servers: MailServers, monkeypatch: pytest.MonkeyPatch
 ) -> None:

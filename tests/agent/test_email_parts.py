@@ -319,7 +319,8 @@ async def test_mails_find_their_conversation_however_programs_refer_to_it() -> N
     assert author is not None
     chat = await threads.chat_of(first, author, transport_id(first))
     await threads.came(chat, first, author)
-    await threads.sent(chat, await threads.get(chat), "<answer@agent.test>")
+    await threads.sending(chat, await threads.get(chat), "<answer@agent.test>")
+    await threads.sent(chat, "<answer@agent.test>")
     for mail in (
         letter("<2@x>", references="<1@x> <answer@agent.test>"),
         letter("<3@x>", in_reply_to="<answer@agent.test>"),
@@ -341,7 +342,7 @@ async def test_a_reply_to_a_mail_that_the_agent_began_stays_in_its_conversation(
     threads = Threads(MemoryNotes())
     begun = await threads.get("ada@friend.test")
     assert (begun.to, begun.references) == ("ada@friend.test", ())
-    await threads.sent("ada@friend.test", begun, "<q@agent.test>")
+    await threads.sending("ada@friend.test", begun, "<q@agent.test>")
     reply = parse(letter("<1@x>", in_reply_to="<q@agent.test>").as_bytes())
     author = sender(reply)
     assert author is not None

@@ -1,7 +1,8 @@
 """A mail provider on loopback: Dovecot and Postfix from the distribution, in a folder of their own.
 
 Their TLS certificate comes from a CA that is made here. Postfix confirms senders like a provider does: by the domain
-of the envelope sender it adds `Authentication-Results: mx.agent.test; spf=pass smtp.mailfrom=...` on top.
+of the envelope sender it adds `Authentication-Results: mx.agent.test; spf=pass smtp.mailfrom=...` on top. Mail to
+other hosts is taken over and comes back.
 
 By hand: `python -m tests.peers.mail_servers` prints hosts, ports, users and passwords, and runs until Ctrl+C.
 """
@@ -382,7 +383,7 @@ message_size_limit = 60000000
 alias_maps =
 local_recipient_maps =
 local_transport = error:no local mail here
-default_transport = error:no mail to other hosts
+default_transport = smtp:[127.0.0.1]:{servers.incoming}
 relay_transport = error:no mail to other hosts
 smtpd_peername_lookup = no
 smtpd_tls_cert_file = {folder}/server.pem
@@ -420,6 +421,7 @@ verify unix - - n - 1 verify
 flush unix n - n 1000? 0 flush
 proxymap unix - - n - - proxymap
 error unix - - n - - error
+smtp unix - - n - - smtp
 retry unix - - n - - error
 discard unix - - n - - discard
 virtual unix - n n - - virtual
