@@ -20,7 +20,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from agent.channels.channel import Delivered, Draft, Mark, Needs, Outbound, Receive, ReportHealth
-from agent.channels.email_bounces import REPORT_BYTES, returned
+from agent.channels.email_bounces import REPORT_BYTES, Returned, returned
 from agent.channels.email_imap import Envelope, Folder, Login, Mailbox
 from agent.channels.email_inbound import Opened, inbound_of, open_mail
 from agent.channels.email_oauth import AccessTokens
@@ -119,7 +119,10 @@ class EmailChannel:
         async with self._sending[thread.to]:
             tls = await self._tls()
             await self._with_login(lambda login: send_mail(self._settings, login, tls, thread.to, mail))
-        await self._threads.sent(message.chat_id, own_id)
+        try:
+            await self._threads.sent(message.chat_id, own_id)
+        except StorageError as error:  # it was sent; only the next answer's list of the thread lacks it
+            log.warning("an answer by mail cannot be noted: %s", error)
         return Delivered((own_id,))
 
     def draft(self, chat_id: str) -> Draft:
@@ -233,7 +236,7 @@ class EmailChannel:
     ) -> float:
         """Hand over a mail if it is from somebody we talk to; when it arrived."""
         envelope = await mailbox.envelope(uid)
-        if envelope is None or envelope.arrived < not_before:
+        if envelope is None or 0 < envelope.arrived < not_before:
             return 0.0
         head = await asyncio.to_thread(parse, envelope.header)
         author, why_not = await _surely(lambda: self._author(head), report, detail)
@@ -253,8 +256,11 @@ class EmailChannel:
     async def _look_at_report(self, mailbox: Mailbox, uid: int, report: ReportHealth, detail: str) -> None:
         """Name a mail that the provider took and could not deliver; reports of mails that are not ours are forged."""
         raw = await mailbox.content(uid, REPORT_BYTES)
-        found = await asyncio.to_thread(lambda: returned(parse(raw or b"")))
-        if found and await _surely(partial(self._threads.knows, found.address, found.message_id), report, detail):
+        found = await asyncio.to_thread(_returned, raw or b"")
+        if found is None:
+            return
+        ours = await _surely(partial(self._threads.knows, found.address, found.message_id), report, detail)
+        if ours:
             log.info("a mail came back: %s", found.why)
             report("ready", f"{detail} · A mail to {found.address} came back: {found.why}")
 
@@ -336,6 +342,14 @@ def _open(raw: bytes, head: bytes) -> tuple[Message, Opened]:
     except Exception:  # a parser that gives up on one mail must not keep all later ones from being read
         log.warning("a mail of %d bytes cannot be read", len(raw), exc_info=True)
         return parse(head), Opened("[This mail is made in a way that cannot be read.]", ())
+
+
+def _returned(raw: bytes) -> Returned | None:
+    try:
+        return returned(parse(raw))
+    except Exception:  # noqa: BLE001 - as above; anybody can send one, so it is not even worth a warning
+        log.info("a report of %d bytes cannot be read", len(raw))
+        return None
 
 
 async def _surely(work: Callable[[], Awaitable[T]], report: ReportHealth, detail: str) -> T:

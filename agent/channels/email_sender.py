@@ -44,7 +44,7 @@ def sender(mail: Message) -> Sender | None:
         if not isinstance(parsed, AddressHeader):
             return None
         groups, addresses = parsed.groups, parsed.addresses
-    except (ValueError, IndexError, AttributeError):  # the standard library's parser gives up on some forms
+    except Exception:  # noqa: BLE001 - the standard library's parser gives up on some forms, with errors of any kind
         return None
     if len(addresses) != 1 or len(groups) != 1 or groups[0].display_name is not None:
         return None

@@ -6,6 +6,7 @@ import codecs
 import re
 from collections.abc import Iterator, Mapping
 from email import message_from_bytes, policy
+from email.errors import MessageError
 from email.header import decode_header
 from email.message import Message
 from typing import Final
@@ -91,7 +92,7 @@ def header(mail: Message, name: str) -> str:
     try:
         for piece, charset in decode_header(str(value)):
             text += piece if isinstance(piece, str) else _decode(piece, charset or "")
-    except ValueError:
+    except (ValueError, LookupError, MessageError):  # encoded words that are broken
         text = str(value)
     return " ".join(re.sub(r"[\x00-\x1f\x7f]", " ", text).split())
 

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from agent.channels.channel import Button, Outbound
 from agent.channels.email import extract_reply
+from agent.channels.email_bounces import returned
 from agent.channels.email_inbound import open_mail
 from agent.channels.email_outgoing import compose, flowed, own_message_id
 from agent.channels.email_sender import is_authentic, sender, why_automatic
 from agent.channels.email_text import body, html_to_text, parse
-from agent.channels.email_threads import Threads, plain_subject, transport_id
+from agent.channels.email_threads import Threads, plain_subject, references, transport_id
 from agent.channels.markup import to_email_html
 from agent.settings import EmailSettings
 from tests.agent.channel_kit import MemoryNotes
@@ -198,6 +199,28 @@ def test_a_code_word_in_the_first_line_is_the_command(first: str, said: str) -> 
 
 
 # --- who wrote it ---------------------------------------------------------------------------------------------------
+HEADERS = st.sampled_from(
+    ["From", "Authentication-Results", "Message-ID", "References", "Subject", "Date", "Auto-Submitted", "Content-Type"]
+)
+SIGNS = list('<>"()@;:,=a. \\[]*')
+WORDS = ["\n ", "\xff", "\0", "=?utf-8?b?YQ?=", "=?utf-8?b?abc?=", "=?x?q?=ff?=", "a@b.c", "charset="]
+KINDS = ["mx.agent.test; dmarc=pass", "multipart/x; boundary*=x''%", "message/rfc822", "multipart/report"]
+PIECES = st.sampled_from(SIGNS + WORDS + KINDS)
+
+
+@given(st.lists(st.tuples(HEADERS, st.lists(PIECES, max_size=12).map("".join) | st.text(max_size=40)), max_size=6))
+def test_no_header_stops_the_reading(headers: list[tuple[str, str]]) -> None:
+    raw = "".join(f"{name}: {value}\n" for name, value in headers).encode("utf-8", "replace") + b"\ntext"
+    mail = parse(raw)
+    author = sender(mail)
+    why_automatic(mail, "agent@agent.test")
+    is_authentic(mail, author.address if author else "a@b.c", "mx.agent.test")
+    transport_id(mail)
+    references(mail)
+    returned(mail)
+    open_mail(mail)
+
+
 @pytest.mark.parametrize(
     ("header", "found"),
     [

@@ -76,6 +76,8 @@ def test_a_value_can_be_removed(file: SettingsFile) -> None:
         ("[budget]\ndaily_usd = -1\n", ":2:1: budget.daily_usd", "greater than or equal to 0"),
         ("[model]\n\n  defualt = 'x'\n", ":3:3: model.defualt", "there is no such setting"),
         ("[channels.telegram]\nowners = ['someone']\n", ":2:1: channels.telegram.owners.0", "valid integer"),
+        ("[channels.email]\nowners = ['Ada <a@b.c>']\n", ":2:1: channels.email.owners", "not an e-mail address"),
+        ("[channels.email]\nimap_host = 'x.org'\nimap_security = 'none'\n", "channels.email", "must be encrypted"),
         ("[providers.Bad_Name]\nbase_url = ''\n", "providers", "lower case"),
     ],
 )
