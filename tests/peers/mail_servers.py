@@ -81,7 +81,9 @@ class MailServers:
     def start_postfix(self) -> None:
         _write_postfix(self)
         config = str(self.folder / "postfix")
-        subprocess.run(["postfix", "-c", config, "check"], check=True, capture_output=True, env=_environment())
+        checked = subprocess.run(["postfix", "-c", config, "check"], capture_output=True, env=_environment())
+        if checked.returncode:
+            raise RuntimeError(f"Postfix cannot run here:\n{checked.stderr.decode(errors='replace')}\n{self.log()}")
         self._start("postfix", [str(MASTER), "-c", config, "-d"], (self.submission, self.smtps, self.incoming))
 
     def stop_dovecot(self) -> None:
