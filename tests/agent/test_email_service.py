@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import re
 import signal
+import sqlite3
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -16,6 +18,7 @@ import pytest
 from agent.channels.delivery import AFTER_RESTART
 from agent.paths import Paths
 from tests.agent.cli_kit import PROGRAM, environment
+from tests.agent.conftest import until
 from tests.agent.email_kit import deliver, mail, mails
 from tests.peers.mail_servers import ADA, AGENT, AUTHSERV, BOB, PASSWORDS, MailServers, mail_servers, why_not
 from tests.peers.model_server import ModelServer, Request
@@ -41,12 +44,15 @@ def servers(config: str, paths: Paths, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 
 @asynccontextmanager
-async def serving() -> AsyncIterator[asyncio.subprocess.Process]:
-    """Ended with SIGTERM unless it is dead already; then it must have said nothing."""
+async def serving(*, ready: bool = True) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Ended with SIGTERM unless it is dead already; then it must have complained of nothing."""
     process = await asyncio.create_subprocess_exec(
-        *PROGRAM, "serve", env=environment(), stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
+        *PROGRAM, "serve", "--json", env=environment(), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
+    assert process.stdout is not None
     try:
+        if ready:
+            assert b'"ready"' in await asyncio.wait_for(process.stdout.readline(), 20)
         yield process
         if process.returncode is None:
             process.send_signal(signal.SIGTERM)
@@ -58,15 +64,15 @@ async def serving() -> AsyncIterator[asyncio.subprocess.Process]:
             await process.communicate()
 
 
-async def first_start(paths: Paths, servers: MailServers) -> None:
-    """Mails count from the first time that the mailbox was opened."""
+async def first_start(paths: Paths) -> None:
+    """Mails count from the first time that the mailbox was opened: that is noted then."""
+
+    def noted() -> bool:
+        with contextlib.closing(sqlite3.connect(paths.database)) as db:
+            return bool(db.execute("SELECT 1 FROM channel_notes WHERE key LIKE 'position:%'").fetchall())
+
     async with serving():
-        async with asyncio.timeout(30):
-            while b"Login: user=<agent@agent.test>" not in await asyncio.to_thread(
-                (servers.folder / "dovecot.log").read_bytes
-            ):
-                await asyncio.sleep(0.1)
-        await asyncio.sleep(1.0)
+        await until(noted, 30)
 
 
 async def test_a_question_about_a_command_is_answered_by_mail(
@@ -78,7 +84,7 @@ async def test_a_question_about_a_command_is_answered_by_mail(
         return Reply(f"The file is {'there' if (paths.workspace / 'made.txt').exists() else 'not there'}.")
 
     model.script = think
-    await first_start(paths, servers)
+    await first_start(paths)
     async with serving():
         await deliver(servers, mail("Make the file.", message_id="<1@friend.test>"))
         [question] = await mails(servers, ADA, 1)
@@ -111,7 +117,7 @@ async def test_each_mail_has_one_answer_whenever_it_is_killed(
         return Reply(f"About {request.messages[-1]['content']}", latency=latency.uniform(0, 0.4))
 
     model.script = think
-    await first_start(paths, servers)
+    await first_start(paths)
 
     async def talk() -> None:
         for number in range(MAILS):
@@ -122,7 +128,7 @@ async def test_each_mail_has_one_answer_whenever_it_is_killed(
 
     talking = asyncio.create_task(talk())
     for _ in range(KILLS):
-        async with serving() as process:
+        async with serving(ready=False) as process:
             await asyncio.sleep(rng.uniform(0.5, 2.5))
             process.kill()
             await process.communicate()
