@@ -8,19 +8,18 @@ import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from agent.errors import ConfigError
 
 log = logging.getLogger(__name__)
 
 STARTER = "starter"
-LATER_CHANNELS = ("email",)
-"""May have a table in config.toml already; this version does not read it."""
 SERVER_NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}"
 """Of an MCP server: it becomes a part of the names of its tools."""
+MailSecurity = Literal["tls", "starttls", "none"]
 SafetyMode = Literal["careful", "balanced", "autonomous"]
 QueueMode = Literal["queue", "steer", "collect", "interrupt"]
 
@@ -96,10 +95,60 @@ class SlackSettings(ChannelSettings):
     api_base: str = "https://slack.com/api/"
 
 
+class EmailSettings(ChannelSettings):
+    """A mailbox of the agent's own. The password is the key `email`, a refresh token of OAuth2 `email-oauth`."""
+
+    owners: tuple[str, ...] = ()
+    """Addresses of the people who own this agent."""
+    allowed_senders: tuple[str, ...] = ()
+    """Addresses of others who are answered; nobody else is."""
+    consent: bool = False
+    """Mails are read and answered only when this was switched on."""
+    username: str = ""
+    """Of the mailbox; most often its address."""
+    address: str = ""
+    """What answers are sent from; empty for the user name."""
+    display_name: str = "TrayClaw"
+    imap_host: str = ""
+    imap_port: int = Field(default=993, ge=1, le=65535)
+    imap_security: MailSecurity = "tls"
+    """"none" is taken only for a server on this computer."""
+    smtp_host: str = ""
+    smtp_port: int = Field(default=465, ge=1, le=65535)
+    smtp_security: MailSecurity = "tls"
+    folder: str = "INBOX"
+    poll_seconds: float = Field(default=60.0, ge=5, le=3600)
+    """How often a server without IDLE is asked for new mail."""
+    authentication_results: str = ""
+    """The name of your provider in the header Authentication-Results ("mx.google.com"). Empty: only such headers count
+    that stand above all others of the way here."""
+    auth: Literal["password", "xoauth2"] = "password"
+    oauth_token_url: str = ""
+    """Where a refresh token becomes an access token (https)."""
+    oauth_client_id: str = ""
+    oauth_scope: str = ""
+
+    @field_validator("owners", "allowed_senders", mode="after")
+    @classmethod
+    def _addresses(cls, addresses: tuple[str, ...]) -> tuple[str, ...]:
+        for address in addresses:
+            if not re.fullmatch(r"[^@\s<>\",;:]+@[^@\s<>\",;:]+", address.strip()):
+                raise ValueError(f"{address!r} is not an e-mail address")
+        return tuple(address.strip().lower() for address in addresses)
+
+    @model_validator(mode="after")
+    def _safe(self) -> Self:
+        for host, security in ((self.imap_host, self.imap_security), (self.smtp_host, self.smtp_security)):
+            if security == "none" and host not in ("localhost", "127.0.0.1", "::1"):
+                raise ValueError(f'the connection to {host or "the server"} must be encrypted ("tls" or "starttls")')
+        return self
+
+
 class ChannelsSettings(Section):
     telegram: TelegramSettings = TelegramSettings()
     discord: DiscordSettings = DiscordSettings()
     slack: SlackSettings = SlackSettings()
+    email: EmailSettings = EmailSettings()
 
 
 class LimitSettings(Section):
@@ -262,8 +311,6 @@ class SettingsFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.set_aside: tuple[str, ...] = ()
-        """Channels of `LATER_CHANNELS` that the file had a table for when it was last read."""
 
     def load(self) -> Settings:
         """Read the file; a missing one is all defaults. Raises `ConfigError` with line and column; never writes."""
@@ -300,12 +347,6 @@ class SettingsFile:
         except (OSError, UnicodeDecodeError, TOMLKitError) as error:
             raise ConfigError(f"{self.path}: {error}.", hint="Correct the file first; it was left as it is.") from error
         for key, value in values.items():
-            if value is not None and key.startswith(tuple(f"channels.{name}." for name in LATER_CHANNELS)):
-                raise ConfigError(
-                    f"{key} would have no effect in this version.",
-                    title="This channel is not supported yet",
-                    hint="`trayclaw channels list` shows those that are.",
-                )
             _assign(document, key.split("."), value)
         settings = self._validate(document.unwrap())
         self._replace(tomlkit.dumps(document))
@@ -313,7 +354,7 @@ class SettingsFile:
 
     def _validate(self, values: Mapping[str, Any]) -> Settings:
         try:
-            return Settings.model_validate(self._without_later_channels(values))
+            return Settings.model_validate(values)
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             key = ".".join(str(part) for part in first["loc"])
@@ -324,16 +365,6 @@ class SettingsFile:
             raise ConfigError(
                 f"{self.path}{place}: {key}: {message}.", hint="Correct that line; the file was left as it is."
             ) from error
-
-    def _without_later_channels(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
-        channels = values.get("channels")
-        if not isinstance(channels, Mapping):
-            return values
-        found = tuple(name for name in LATER_CHANNELS if isinstance(channels.get(name), Mapping))
-        if found and found != self.set_aside:
-            log.warning("%s: this version does not support these channels yet: %s", self.path, ", ".join(found))
-        self.set_aside = found
-        return {**values, "channels": {name: table for name, table in channels.items() if name not in found}}
 
     def _replace(self, text: str) -> None:
         """Write beside the file and rename, so that a full disk or a crash leaves the old one whole."""

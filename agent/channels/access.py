@@ -88,6 +88,8 @@ class Access:
         """What this sender may do; None for strangers."""
         if sender_id in self._owners(channel):
             return "owner"
+        if sender_id in self._allowed(channel):
+            return "paired"
         paired = await self._database.read(lambda db: people.is_paired(db, channel, sender_id))
         return "paired" if paired else None
 
@@ -200,6 +202,10 @@ class Access:
     def _owners(self, channel: str) -> tuple[str, ...]:
         section = getattr(self._settings().channels, channel, None)
         return tuple(map(str, section.owners)) if isinstance(section, ChannelSettings) else ()
+
+    def _allowed(self, channel: str) -> tuple[str, ...]:
+        """Whom the settings let in without a code (e-mail, where strangers are not written to)."""
+        return tuple(getattr(getattr(self._settings().channels, channel, None), "allowed_senders", ()))
 
     async def _ask(self, inbound: Inbound, tell: Tell) -> None:
         now = time.time()

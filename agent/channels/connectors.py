@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -31,10 +31,15 @@ Accept = Callable[[Inbound, Role], Awaitable[object]]
 
 FOLLOW_SECONDS = 3.0
 """Between looks at what other processes wrote."""
-LABELS: Final = {"telegram": "Telegram", "discord": "Discord", "slack": "Slack"}
+LABELS: Final = {"telegram": "Telegram", "discord": "Discord", "slack": "Slack", "email": "E-mail"}
 CHANNEL_NAMES: Final = tuple(LABELS)
-KEYS: Final = {name: (name,) for name in CHANNEL_NAMES} | {"slack": ("slack", "slack-app")}
-"""The names of the tokens or passwords that each channel needs."""
+KEYS: Final = {name: (name,) for name in CHANNEL_NAMES} | {
+    "slack": ("slack", "slack-app"),
+    "email": ("email", "email-oauth"),
+}
+"""The names of the tokens or passwords that each channel knows."""
+ONE_IS_ENOUGH: Final = ("email",)
+"""The others need all of theirs."""
 CHANNEL_KEYS: Final = tuple(key for keys in KEYS.values() for key in keys)
 
 
@@ -169,6 +174,10 @@ class Connectors:
                 from agent.channels.slack import SlackChannel
 
                 return SlackChannel(channels.slack, needs)
+            case "email":
+                from agent.channels.email import EmailChannel
+
+                return EmailChannel(channels.email, needs, self._settings().network)
             case _:
                 raise UsageError(f"There is no channel {name!r}.")
 
@@ -225,9 +234,15 @@ class Connectors:
     async def _find_tokens(self) -> None:
         users = await self._secrets.known(f"channel:{key}" for key in CHANNEL_KEYS)
         found = {user.partition(":")[2] for user in users}
-        self._with_token = {name for name, keys in KEYS.items() if found.issuperset(keys)}
+        self._with_token = {name for name in KEYS if has_keys(name, found)}
         for one in self.health():
             self._events.publish(ChannelChanged(one.name, one.state, one.detail))
+
+
+def has_keys(name: str, found: Collection[str]) -> bool:
+    """Whether a channel has what it needs, if these keys are stored."""
+    there = [key in found for key in KEYS[name]]
+    return any(there) if name in ONE_IS_ENOUGH else all(there)
 
 
 def _place(section: ChannelSettings) -> dict[str, object]:

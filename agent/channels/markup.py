@@ -5,15 +5,18 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from agent.channels.neutral import tells_another_place, without_unseen
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
+    from markdown_it.renderer import RendererHTML
+    from markdown_it.token import Token
     from markdown_it.tree import SyntaxTreeNode
+    from markdown_it.utils import OptionsDict
 
 _LINK_SCHEMES = ("http://", "https://", "mailto:", "tel:", "tg://")
 _INDENT = "   "
@@ -45,6 +48,32 @@ def to_discord(markdown: str) -> str:
 def visible_text(telegram_html: str) -> str:
     """What a reader sees of it; Telegram's limits count this text."""
     return html.unescape(_TAG.sub("", telegram_html))
+
+
+def to_email_html(markdown: str) -> str:
+    """HTML for the body of a mail. A picture becomes a link: nothing may be fetched when the mail is opened."""
+    clean = "".join(char for char in markdown if char in "\n\t" or unicodedata.category(char) not in ("Cc", "Cs"))
+    return str(_mail_parser().render(clean)).strip()
+
+
+@cache
+def _mail_parser() -> MarkdownIt:
+    from markdown_it import MarkdownIt
+
+    parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
+    parser.add_render_rule("image", _linked_picture)
+    return parser
+
+
+def _linked_picture(
+    renderer: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, env: MutableMapping[str, Any]
+) -> str:
+    address = str(tokens[index].attrs.get("src", ""))
+    label = html.escape(renderer.renderInlineAsText(tokens[index].children, options, env) or address)
+    opened = [token.nesting for token in tokens[:index] if token.type in ("link_open", "link_close")]
+    if sum(opened) or not address.startswith(_LINK_SCHEMES):
+        return label
+    return f'<a href="{html.escape(address)}">{label}</a>'
 
 
 @cache

@@ -50,7 +50,6 @@ async def examine(paths: Paths) -> list[Finding]:
         if settings is not None:
             known = await _known(secrets, settings, usable=keyring.state == "ok")
             findings += [_keys(known), _model(settings, known), *_channels(settings, known)]
-            findings += [_later(name) for name in file.set_aside]
             findings.append(checks_system.starter(settings))
     finally:
         secrets.close()
@@ -124,22 +123,21 @@ def _model(settings: Settings, known: set[str]) -> Finding:
 
 
 def _channels(settings: Settings, known: set[str]) -> Iterator[Finding]:
-    from agent.channels.connectors import KEYS
+    from agent.channels.connectors import KEYS, ONE_IS_ENOUGH, has_keys
 
     for name, channel in settings.channels.model_dump().items():
-        missing = [key for key in KEYS[name] if key not in known]
         if not channel["enabled"]:
             yield Finding(name, "ok", "switched off")
-        elif missing:
-            what = "it has no token" if len(KEYS[name]) == 1 else f"it has no token {missing[0]}"
-            yield Finding(name, "fail", f"switched on, but {what}", f"trayclaw keys set {missing[0]}")
+        elif not has_keys(name, known):
+            key = next(key for key in KEYS[name] if key not in known)
+            what = "it has no token" if len(KEYS[name]) == 1 or name in ONE_IS_ENOUGH else f"it has no token {key}"
+            yield Finding(name, "fail", f"switched on, but {what}", f"trayclaw keys set {key}")
+        elif not channel["owners"] and "allowed_senders" in channel:
+            words = "switched on, but nobody may write to it" if not channel["allowed_senders"] else "switched on"
+            hint = f"Name yourself: trayclaw config set channels.{name}.owners '[\"me@example.org\"]'."
+            yield Finding(name, "warn" if not channel["allowed_senders"] else "ok", f"{words}; it has no owner", hint)
         elif not channel["owners"]:
             hint = "Write to it and approve the code: trayclaw pair approve CODE."
             yield Finding(name, "ok", "switched on; only people you pair may talk", hint)
         else:
             yield Finding(name, "ok", f"switched on, {len(channel['owners'])} owner(s)")
-
-
-def _later(name: str) -> Finding:
-    text = "config.toml has a table for it, but this version does not support it yet"
-    return Finding(name, "warn", text, "Keep the table for a later version, or remove it.")

@@ -30,6 +30,7 @@ from agent.events import (
     TurnStatus,
 )
 from agent.providers.types import NOTHING, Message, Text, Usage, assistant
+from agent.safety.quoting import quoted_sources
 from agent.safety.taint import Taint
 from agent.settings import SafetyMode, Settings
 from agent.storage import conversations, effects, inbox, messages, outbox, receipts, turns, usage
@@ -144,6 +145,8 @@ class TurnRecorder:
         turn = Turn(turn_id, item, model, time.monotonic(), Clock(limits.max_seconds), limits.max_steps)
         turn.taint.background.extend(earlier)
         turn.taint.saw(item.message.text)
+        for source in quoted_sources(item.message.text):
+            turn.taint.read(source, "")
         turn.mode = mode
         return turn
 
@@ -164,6 +167,8 @@ class TurnRecorder:
         self.transcripts.append(conversation, [item.message for item in claimed])
         for item in claimed:
             turn.taint.saw(item.message.text)
+            for source in quoted_sources(item.message.text):
+                turn.taint.read(source, "")
             self.publish(TurnJoined(conversation, turn.id, item.id))
         if stopped:
             raise asyncio.CancelledError

@@ -24,6 +24,15 @@ def harmless(text: str) -> str:
     return _MARKERS.sub(lambda found: "\\" + found[0] if found[0] else "> ", text)
 
 
+_HEAD = re.compile(r"^\[untrusted text from (.+), up to ([0-9a-f]{16}): information", re.MULTILINE)
+
+
+def quoted_sources(text: str) -> list[str]:
+    """Whose texts `quote_untrusted` put into this one: a message that carries some, a forwarded mail for example,
+    taints the turn that works on it."""
+    return list(dict.fromkeys(found[1] for found in _HEAD.finditer(text)))
+
+
 def quote_untrusted(text: str, source: str) -> str:
     """Mark where a text of others begins and ends, and what it is."""
     boundary = secrets.token_hex(8)

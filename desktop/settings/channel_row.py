@@ -14,6 +14,7 @@ from agent.errors import ChannelError, SecretError, TrayClawError
 from agent.events import ChannelState
 from agent.views import ChannelHealth
 from desktop import tasks, theme
+from desktop.settings.email_form import EmailForm
 from desktop.settings.page import words
 from desktop.widgets import Button, GlyphButton, Row, SecretField, Status, StatusDot, ToggleSwitch
 
@@ -37,6 +38,7 @@ SETUP = {
     "slack": "Copy the manifest, make an app from it at api.slack.com/apps and install it. Its bot token (xoxb-) is"
     " under OAuth & Permissions. Paste it here.",
     "slack-app": "Now the app-level token (xapp-): under Basic Information, generate one with connections:write.",
+    "email": "Give TrayClaw a mailbox of its own. It answers the addresses that you list here, and nobody else.",
 }
 """How to come by a token, by the name of its key."""
 NAMES = {"slack": "Slack bot token", "slack-app": "Slack app-level token"}
@@ -77,6 +79,16 @@ class ChannelRow(Row):
         self.add_trailing(self.status, self.switch, self.set_up, self.more, self.confirm, self.keep)
         self.fields = {key: self._make_field(key) for key in KEYS[name]}
         self.field = self.fields[name]
+        self.form: EmailForm | None = None
+        if name == "email":
+            self.form = EmailForm(service)
+            self.form.hide()
+            self.form.saved.connect(lambda account, trouble: tasks.run(self._form_saved(account, trouble)))
+            self.form.closed.connect(self._close_field)
+            self.form.secret_problem.connect(self.secret_problem)
+            self.add_below(self.form)
+        self._entry: QWidget = self.form or self.field
+        """Where what the channel needs is entered."""
         self.switch.toggled.connect(self._switched)
         self.set_up.clicked.connect(self._set_up_or_cancel)
         self.more.clicked.connect(self._open_menu)
@@ -116,12 +128,13 @@ class ChannelRow(Row):
         self.switch.blockSignals(False)
         self.switch.setVisible(configured)
         self.more.setVisible(configured)
-        self.set_up.setVisible(not configured or (len(self.fields) > 1 and not self.field.isHidden()))
-        self.set_up.setText(self.tr("Set up") if self.field.isHidden() else self.tr("Cancel"))
+        several = self.form is None and len(self.fields) > 1
+        self.set_up.setVisible(not configured or (several and not self.field.isHidden()))
+        self.set_up.setText(self.tr("Set up") if self._entry.isHidden() else self.tr("Cancel"))
         self.confirm.hide()
         self.keep.hide()
         self.set_tone("")
-        if not self.field.isHidden():
+        if not self._entry.isHidden():
             return
         if not configured:
             self.set_detail(self.tr("Not set up. Needs about two minutes."))
@@ -133,6 +146,11 @@ class ChannelRow(Row):
     def enter_token(self) -> None:
         """Open the field for a (new) token, or for each where there are several, and say where it comes from."""
         self.set_detail(self.tr(SETUP.get(self._health.name, "")))
+        if self.form is not None:
+            self.set_up.setText(self.tr("Cancel"))
+            self.form.open(stored=self._health.configured)
+            self.form.show()
+            return
         for field in self.fields.values():
             field.show()
             field.set_stored(self._health.configured)
@@ -170,7 +188,7 @@ class ChannelRow(Row):
         )
 
     def _set_up_or_cancel(self) -> None:
-        if self.field.isHidden():
+        if self._entry.isHidden():
             self.enter_token()
         else:
             self._close_field()
@@ -180,14 +198,18 @@ class ChannelRow(Row):
             field.hide()
         if self.manifest is not None:
             self.manifest.hide()
+        self._entry.hide()
         self.show_health(self._health)
 
     def _open_menu(self) -> None:
         menu = QMenu(self)
+        replace, remove = self.tr("Replace token…"), self.tr("Remove token…")
+        if self.form is not None:
+            replace, remove = self.tr("Change…"), self.tr("Remove password…")
         for text, name, slot in (
             (self.tr("Test"), "test", lambda: tasks.run(self._test())),
-            (self.tr("Replace token…"), "replace", self.enter_token),
-            (self.tr("Remove token…"), "remove", self._ask_removal),
+            (replace, "replace", self.enter_token),
+            (remove, "remove", self._ask_removal),
         ):
             action = menu.addAction(text)
             action.setObjectName(name)
@@ -250,6 +272,13 @@ class ChannelRow(Row):
         finally:
             field.set_busy(False)
         self._show_latest()
+        if trouble:
+            self.set_detail(trouble, "warn")
+
+    async def _form_saved(self, account: str, trouble: str) -> None:
+        self._account = account
+        self._close_field()
+        await self._start_or_stop(True)
         if trouble:
             self.set_detail(trouble, "warn")
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.channels.connectors import CHANNEL_NAMES
 from tests.agent.cli_kit import KEY, config_file, configure, model, trayclaw
 from tests.peers.replies import Reply
 
@@ -117,6 +118,7 @@ def test_models_of_a_provider() -> None:
 
 def test_channels_are_switched_in_the_settings() -> None:
     listed = [line.split() for line in trayclaw("channels", "list").out.splitlines()]
+    assert [row[0] for row in listed] == list(CHANNEL_NAMES)
     assert listed[:2] == [["telegram", "Telegram", "no", "token"], ["discord", "Discord", "no", "token"]]
     token = {"TRAYCLAW_KEY_TELEGRAM": "123456:" + "A" * 35}
     started = trayclaw("channels", "start", "telegram", env=token)
