@@ -70,6 +70,7 @@ class Delivery:
         self._drafts: dict[int, Draft] = {}
         self._restarted: set[int] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping = False
 
     async def recover(self) -> None:
         """After a start, before any channel: what was being sent when the app died is uncertain and sent again."""
@@ -82,6 +83,8 @@ class Delivery:
 
     def put(self, outbox_id: int, draft: Draft | None = None) -> None:
         """Deliver a committed answer; a draft that shows it already is finished with its text."""
+        if self._stopping:
+            return
         if draft is not None:
             self._drafts[outbox_id] = draft
         self._spawn(self._put(outbox_id))
@@ -95,6 +98,7 @@ class Delivery:
 
     async def stop(self) -> None:
         """Let what is being sent arrive, for a moment, then end. What is left is delivered after the next start."""
+        self._stopping = True
         sending = [chat.task for chat in self._chats.values() if chat.task is not None]
         for chat in self._chats.values():
             chat.again = False
@@ -225,5 +229,7 @@ class Delivery:
             try:
                 return await work()
             except StorageError as error:
+                if self._stopping:  # it is committed as far as it got: the next start goes on with it
+                    raise asyncio.CancelledError from error
                 log.error("deliveries wait for the database: %s", error)
                 await asyncio.sleep(_SAVE_AGAIN_SECONDS)

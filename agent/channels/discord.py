@@ -17,6 +17,7 @@ from agent.channels.discord_inbound import message_of
 from agent.channels.discord_lanes import DiscordLanes
 from agent.channels.discord_listener import DiscordListener
 from agent.channels.discord_outbound import DiscordSender
+from agent.channels.open_drafts import OpenDrafts
 from agent.errors import ChannelError, StorageError
 from agent.settings import DiscordSettings
 
@@ -39,6 +40,7 @@ class DiscordChannel:
         self._bot: DiscordBot | None = None
         self._partly_sent: dict[tuple[int, str], list[str]] = {}
         self._marks: dict[str, Mark] = {}
+        self._drafts = OpenDrafts(needs.notes)
 
     async def run(self, receive: Receive, report: ReportHealth) -> None:
         """See `Channel`."""
@@ -48,6 +50,7 @@ class DiscordChannel:
         self._bot = bot
         staying: asyncio.Task[None] | None = None
         try:
+            await self._drafts.sweep(bot.delete)
             await self._expect_owners(bot, listener.lanes)  # before anything can arrive in these chats
             staying = asyncio.create_task(bot.stay())
             listener.lanes.spawn(self._register(bot))
@@ -75,7 +78,7 @@ class DiscordChannel:
 
     def draft(self, chat_id: str) -> Draft:
         """See `Channel`."""
-        return DiscordDraft(self._connected, self._sender, chat_id)
+        return DiscordDraft(self._connected, self._sender, chat_id, self._drafts)
 
     async def mark(self, chat_id: str, transport_id: str, mark: Mark) -> None:
         """See `Channel`. Where reactions are not allowed there is none."""

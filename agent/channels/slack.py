@@ -19,6 +19,7 @@ import logging
 from typing import Final
 
 from agent.channels.channel import Delivered, Draft, Mark, Needs, Outbound, Receive, ReportHealth
+from agent.channels.open_drafts import OpenDrafts
 from agent.channels.slack_bot import SlackBot
 from agent.channels.slack_draft import SlackDraft, pieces_of, send_rest
 from agent.channels.slack_inbound import message_at, place
@@ -49,6 +50,7 @@ class SlackChannel:
         self._needs = needs
         self._bot: SlackBot | None = None
         self._memory = SlackMemory(needs.notes)
+        self._drafts = OpenDrafts(needs.notes)
         self._taken: dict[str, None] = {}
         self._partly_sent: dict[tuple[int, str], list[str]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -68,6 +70,7 @@ class SlackChannel:
         reading: asyncio.Task[None] | None = None
         try:
             await intake.surely(lambda: self._memory.load(bot.now))
+            await self._drafts.sweep(lambda chat_id, message_id: bot.delete(place(chat_id)[0], message_id))
             reading = asyncio.create_task(socket.run())
             await asyncio.wait({reading, intake.failed}, return_when=asyncio.FIRST_COMPLETED)
             for ended in (intake.failed, reading):
@@ -100,7 +103,7 @@ class SlackChannel:
     def draft(self, chat_id: str) -> Draft:
         """See `Channel`."""
         self._join(chat_id)
-        return SlackDraft(self._connected, chat_id, has_status=self._memory.is_assistant(chat_id))
+        return SlackDraft(self._connected, chat_id, self._drafts, has_status=self._memory.is_assistant(chat_id))
 
     async def mark(self, chat_id: str, transport_id: str, mark: Mark) -> None:
         """See `Channel`."""

@@ -9,135 +9,96 @@ from pathlib import Path
 
 from agent.channels.channel import Delivered, Outbound
 from agent.channels.delivery import AFTER_BREAK
+from agent.channels.growing import Growing, Pace
+from agent.channels.open_drafts import OpenDrafts
 from agent.channels.slack_bot import SlackBot
 from agent.channels.slack_inbound import place
 from agent.channels.slack_text import Piece, message_pieces, preview, with_buttons
 from agent.errors import ChannelError
 
-FIRST_CHARS = 20
-FIRST_SECONDS = 0.7
-"""The first text is shown when it is that long, or that old."""
 EDIT_SECONDS = 1.5
 SLOWEST_EDIT_SECONDS = 5.0
 """Slack takes some 50 edits a minute of all chats together."""
 STATUS = "is thinking…"
-_STATUS_SECONDS = 60.0
+STATUS_SECONDS = 60.0
 """Slack removes a status by itself after two minutes."""
-_TROUBLE_SECONDS = 3.0
-_LONGEST_SECONDS = 3600.0
 
 
 class SlackDraft:
     """Implements `agent.channels.channel.Draft`. `bot` gives the connection, or raises ChannelError (network)."""
 
-    def __init__(self, bot: Callable[[], SlackBot], chat_id: str, *, has_status: bool) -> None:
+    def __init__(self, bot: Callable[[], SlackBot], chat_id: str, book: OpenDrafts, *, has_status: bool) -> None:
         self._bot = bot
         self._channel, self._thread = place(chat_id)
-        self._text = ""
-        self._shown: Piece | None = None
-        self._ts: str | None = None
-        self._unsure = False
-        self._sent: list[str] = []
-        self._grown = asyncio.Event()
-        self._closing = asyncio.Event()
         self._has_status = has_status
-        self._tasks = [asyncio.create_task(self._stream())]
-        if has_status:
-            self._tasks.append(asyncio.create_task(self._show_status()))
+        self._sent: list[str] = []
+        pace = Pace(EDIT_SECONDS, SLOWEST_EDIT_SECONDS, STATUS_SECONDS if has_status else 0.0)
+        self._screen = _Screen(bot, self._channel, self._thread)
+        self._growing: Growing[Piece] = Growing(self._screen, chat_id, book, pace)
 
     def update(self, text: str) -> None:
         """See `Draft`."""
-        self._text = text
-        self._grown.set()
+        self._growing.update(text)
 
     async def finish(self, message: Outbound) -> Delivered:
         """See `Draft`. After an error it can be called again and goes on where it was."""
-        await self._close()
+        growing = self._growing
+        await growing.close()
         bot = self._bot()
         pieces = await asyncio.to_thread(pieces_of, message)
-        note = message.note or (AFTER_BREAK if self._unsure else "")
+        note = message.note or (AFTER_BREAK if growing.unsure else "")
         if not pieces:
             await self.discard()
-        elif self._ts is not None and not self._sent:
+        elif growing.message_id is not None and not self._sent:
             first = pieces[0]._replace(note=note)
             try:
-                await bot.edit(self._channel, self._ts, first.text, first.blocks)
-                self._sent.append(f"{self._channel}:{self._ts}")
+                await bot.edit(self._channel, growing.message_id, first.text, first.blocks)
+                self._sent.append(f"{self._channel}:{growing.message_id}")
             except ChannelError as error:
                 if error.kind != "not_found":
                     raise
-                self._ts = None
+            await growing.finished()
+            if not self._sent:
+                growing.message_id = None
         await send_rest(bot, self._channel, self._thread, pieces, self._sent, note, message.files)
         return Delivered(tuple(self._sent))
 
     async def discard(self) -> None:
         """See `Draft`."""
-        await self._close()
-        try:
-            if self._ts is not None:
-                await self._bot().delete(self._channel, self._ts)
-                self._ts = None
-            elif self._has_status:
-                await self._bot().show_status(self._channel, self._thread, "")
-        except ChannelError:
-            return  # it stays in the chat as far as it got
-
-    async def _close(self) -> None:
-        """Let what is under way end: a message whose `ts` is not known could not be edited any more."""
-        self._closing.set()
-        self._grown.set()
-        await asyncio.gather(*self._tasks)
-
-    async def _show_status(self) -> None:
-        for _ in range(int(_LONGEST_SECONDS / _STATUS_SECONDS)):
-            if self._ts is None:
-                try:
-                    await self._bot().show_status(self._channel, self._thread, STATUS)
-                except ChannelError:
-                    return
-            if await self._closes_within(_STATUS_SECONDS):
-                return
-
-    async def _stream(self) -> None:
-        edits = 0
-        while await self._something_to_show():
-            piece = await asyncio.to_thread(preview, self._text)
-            pause = min(EDIT_SECONDS + edits / 20, SLOWEST_EDIT_SECONDS)
+        shown = self._screen.posted
+        await self._growing.discard()
+        if self._has_status and not shown:
             try:
-                if piece is not None and piece != self._shown:
-                    await self._show(piece)
-                    edits += 1
-            except ChannelError as error:
-                if self._ts is None and error.uncertain:
-                    self._unsure = True
-                    return  # it may stand there and cannot be edited: the answer says so
-                if not error.retryable:
-                    return
-                pause = error.retry_after or _TROUBLE_SECONDS
-            if await self._closes_within(pause):
-                return
+                await self._bot().show_status(self._channel, self._thread, "")
+            except ChannelError:
+                return  # it goes by itself
 
-    async def _show(self, piece: Piece) -> None:
-        if self._ts is None:
-            self._ts = await self._bot().post(self._channel, self._thread, piece)
-        else:
-            await self._bot().edit(self._channel, self._ts, piece.text, piece.blocks)
-        self._shown = piece
 
-    async def _something_to_show(self) -> bool:
-        """Wait for new text; False when the draft is being closed."""
-        await self._grown.wait()
-        self._grown.clear()
-        if self._ts is None and len(self._text) < FIRST_CHARS and await self._closes_within(FIRST_SECONDS):
-            return False
-        return not self._closing.is_set()
+class _Screen:
+    """Implements `agent.channels.growing.Screen`."""
 
-    async def _closes_within(self, seconds: float) -> bool:
-        try:
-            async with asyncio.timeout(seconds):
-                return await self._closing.wait()
-        except TimeoutError:
-            return False
+    def __init__(self, bot: Callable[[], SlackBot], channel: str, thread: str) -> None:
+        self.posted = False
+        self._bot = bot
+        self._channel, self._thread = channel, thread
+
+    async def preview(self, text: str) -> Piece | None:
+        return await asyncio.to_thread(preview, text)
+
+    async def post(self, piece: Piece) -> str:
+        ts = await self._bot().post(self._channel, self._thread, piece)
+        self.posted = True  # Slack takes the status away
+        return ts
+
+    async def edit(self, message_id: str, piece: Piece) -> None:
+        await self._bot().edit(self._channel, message_id, piece.text, piece.blocks)
+
+    async def delete(self, message_id: str) -> None:
+        await self._bot().delete(self._channel, message_id)
+
+    async def sign(self) -> None:
+        if not self.posted:
+            await self._bot().show_status(self._channel, self._thread, STATUS)
 
 
 def pieces_of(message: Outbound) -> list[Piece]:

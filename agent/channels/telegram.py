@@ -94,7 +94,7 @@ class TelegramChannel:
         parts = await asyncio.to_thread(message_pieces, message.text)
         key = (message.outbox_id, message.text)
         sent = self._partly_sent.setdefault(key, []) if message.outbox_id else []
-        await send_rest(bot, message, parts, sent)
+        await send_rest(bot, message, parts, sent, message.note)
         self._partly_sent.pop(key, None)
         return Delivered(tuple(sent))
 

@@ -435,15 +435,7 @@ class Toolbox:
         seconds = time.monotonic() - started
         note = {"text": one_line(outcome.text, 300), **outcome.detail, **await _changed(scope, snapshot)}
         await scope.record_end(effect_id, "done" if outcome.ok else "failed", seconds, _scrubbed(note, scope.scrub))
-        return replace(outcome, source=outcome.source or _from_outside(prepared.effect, scope)), seconds
-
-
-def _from_outside(effect: Effect, scope: CallScope) -> str:
-    """The source of what a program printed that was let out of the fence: it may have come from anywhere. Without any
-    fence every command asks, and nothing tells those with network from the others."""
-    if effect.kind != "execute" or not effect.network or scope.sandbox is None:
-        return ""
-    return f"the network, by {effect.summary.removeprefix('Run ')}"
+        return outcome, seconds
 
 
 def _spoken(effect: Effect) -> str:

@@ -81,12 +81,12 @@ class EmailKit(Kit):
         return outbox_id
 
     async def ready(self) -> Channel:
-        await self.until(lambda: self.supervisor.channel("email") is not None, "the connection", timeout=15.0)
+        await self.until(lambda: self.supervisor.channel("email") is not None, "the connection", timeout=40.0)
         channel = self.supervisor.channel("email")
         assert channel is not None
         return channel
 
-    async def heard(self, count: int, timeout: float = 15.0) -> None:
+    async def heard(self, count: int, timeout: float = 40.0) -> None:
         await self.until(lambda: len(self.received) >= count, f"{count} message(s)", timeout=timeout)
 
     def detail(self) -> str:

@@ -139,7 +139,7 @@ async def test_a_connection_that_died_silently_is_noticed_and_made_anew(
     monkeypatch.setattr("agent.channels.email_imap.ANSWER_SECONDS", 1.0)
     async with Wire(servers.imaps) as wire, at(tmp_path, servers, settings={"imap_port": wire.port}) as kit:
         wire.dead = True
-        await kit.until(lambda: kit.states()[-1] == "degraded", "the silence to be noticed", timeout=15.0)
+        await kit.until(lambda: kit.states()[-1] == "degraded", "the silence to be noticed", timeout=40.0)
         assert "does not answer" in kit.detail()
         await deliver(servers, mail("meanwhile", subject=""))
         wire.dead = False
@@ -209,7 +209,7 @@ async def test_a_mail_that_cannot_be_saved_waits_in_the_mailbox(
 
     async with at(tmp_path, servers, before_commit=disk) as kit:
         await deliver(servers, mail())
-        await kit.until(lambda: kit.states()[-1] == "degraded", "the trouble to be told", timeout=15.0)
+        await kit.until(lambda: kit.states()[-1] == "degraded", "the trouble to be told", timeout=40.0)
         assert "no space left" in kit.detail()
         full.clear()
         await kit.heard(1)
@@ -258,7 +258,7 @@ async def test_a_wrong_password_stops_the_channel_and_says_so(tmp_path: Path, se
     async with at(tmp_path, servers, start=False) as kit:
         kit.token = 'wr"on\\g ünd'
         kit.supervisor.start("email")
-        await kit.until(lambda: kit.states()[-1:] == ["wrong_token"], "the wrong password to be told", timeout=15.0)
+        await kit.until(lambda: kit.states()[-1:] == ["wrong_token"], "the wrong password to be told", timeout=40.0)
         assert "refuses user name or password" in kit.detail()
         assert kit.token not in f"{kit.events}"
         kit.token = None
@@ -332,7 +332,7 @@ async def test_a_mail_that_only_claims_to_be_from_the_owner_is_shown_in_the_heal
 ) -> None:
     async with at(tmp_path, servers) as kit:
         await deliver(servers, mail(), envelope_from=STRANGER)
-        await kit.until(lambda: "claims to be from" in kit.detail(), "it to be told", timeout=15.0)
+        await kit.until(lambda: "claims to be from" in kit.detail(), "it to be told", timeout=40.0)
         assert kit.supervisor.health()[0].state == "ready"
         assert kit.received == []
 
@@ -357,7 +357,7 @@ async def test_a_stranger_gets_no_answer_at_all(tmp_path: Path, servers: MailSer
 async def test_nothing_is_read_or_sent_before_the_owner_agrees(tmp_path: Path, servers: MailServers) -> None:
     async with at(tmp_path, servers, start=False, settings={"consent": False}, answer=echo) as kit:
         kit.supervisor.start("email")
-        await kit.until(lambda: kit.states()[-1:] == ["degraded"], "the reason to be told", timeout=15.0)
+        await kit.until(lambda: kit.states()[-1:] == ["degraded"], "the reason to be told", timeout=40.0)
         assert "not read and answered yet" in kit.detail() and "Answer mails" in kit.detail()
         await deliver(servers, mail("waits", subject=""))
         outbox_id = await kit.reply(ADA, "held back")
@@ -462,7 +462,7 @@ async def test_a_mail_that_comes_back_later_is_named(tmp_path: Path, servers: Ma
         )
         await deliver(servers, forged.encode(), envelope_from="")
         await kit.delivered(await kit.reply(far, "hello?"))  # the provider takes it over
-        await kit.until(lambda: "came back" in kit.detail(), "the report to be told", timeout=15.0)
+        await kit.until(lambda: "came back" in kit.detail(), "the report to be told", timeout=40.0)
         assert f"A mail to {far} came back: " in kit.detail()
         assert not any("forged" in getattr(one, "detail", "") for one in kit.events)
         assert kit.received == []
@@ -646,7 +646,7 @@ async def test_a_mailbox_with_oauth2(tmp_path: Path) -> None:
                 tokens.valid.clear()
                 tokens.answer = (400, {"error": "invalid_grant"})
                 await kit.supervisor.restart("email")
-                await kit.until(lambda: kit.states()[-1:] == ["wrong_token"], "the refusal to be told", timeout=15.0)
+                await kit.until(lambda: kit.states()[-1:] == ["wrong_token"], "the refusal to be told", timeout=40.0)
                 assert "refresh token (invalid_grant)" in kit.detail()
         finally:
             await asyncio.to_thread(context.__exit__, None, None, None)

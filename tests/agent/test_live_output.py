@@ -125,7 +125,8 @@ async def test_no_key_gets_into_the_file(tmp_path: Path) -> None:
     redactor = Redactor()
     redactor.register(KEY)
     desk = ToolDesk(tmp_path, max_chars=2_000, scrub=redactor.scrub_known)
-    result = await desk.call("run_command", command="seq 1 9000; echo sk-planted-''0123456789abcdef; seq 1 9000")
+    (desk.folder / "notes.txt").write_text(KEY)
+    result = await desk.call("run_command", command="seq 1 9000; cat notes.txt; seq 1 9000")
     kept = (desk.folder / named(result.text)).read_text()
     assert KEY not in kept and "[hidden]" in kept
 

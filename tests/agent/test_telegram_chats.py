@@ -104,10 +104,11 @@ async def test_an_edit_names_what_it_replaces(tmp_path: Path, api: TelegramApi) 
         first, edit = kit.received
         assert (edit.text, edit.edits) == ("hello", first.transport_id)
         assert edit.transport_id != first.transport_id
+        await api.wait_until(lambda: len([one for one in api.transcript(OWNER) if one.from_bot]) == 2)
 
 
 async def test_an_album_is_one_message(tmp_path: Path, api: TelegramApi) -> None:
-    async with connected(tmp_path, api) as kit:
+    async with connected(tmp_path, api, answer=lambda _: "") as kit:
         await api.send_photos(OWNER, b"one", b"two", b"three", caption="which is best?")
         await api.say(OWNER, "and why?")
         await kit.until(lambda: len(kit.received) == 2, "both")
@@ -118,7 +119,7 @@ async def test_an_album_is_one_message(tmp_path: Path, api: TelegramApi) -> None
 
 
 async def test_files_and_voices_are_put_into_the_workspace(tmp_path: Path, api: TelegramApi) -> None:
-    async with connected(tmp_path, api) as kit:
+    async with connected(tmp_path, api, answer=lambda _: "") as kit:
         await api.send_document(OWNER, "../../report.pdf", b"%PDF-1.7 " + b"x" * 200_000, caption="read this")
         await api.send_voice(OWNER, b"OggS")
         await kit.until(lambda: len(kit.received) == 2, "both")
@@ -138,7 +139,7 @@ async def test_a_place_is_told_in_words(tmp_path: Path, api: TelegramApi) -> Non
 
 # --- what goes out --------------------------------------------------------------------------------------------------
 async def test_buttons_stand_below_the_last_message_and_are_gone_once_pressed(tmp_path: Path, api: TelegramApi) -> None:
-    async with connected(tmp_path, api) as kit:
+    async with connected(tmp_path, api, answer=lambda _: "") as kit:
         channel = await kit.ready()
         buttons = (Button("Allow once", "/allow 3F2A9C", "primary"), Button("Deny", "/deny 3F2A9C", "danger"))
         delivered = await channel.send(Outbound(0, str(OWNER), "word " * 1500 + "Run it?", buttons=buttons))
@@ -171,7 +172,7 @@ async def test_a_press_that_was_not_committed_comes_again(tmp_path: Path, api: T
         await (await kit.ready()).send(Outbound(0, str(OWNER), "Run it?", buttons=(Button("Deny", "/deny 1"),)))
     [shown] = api.replies(OWNER)
     await api.press(OWNER, shown, "Deny")
-    async with connected(tmp_path, api) as kit:
+    async with connected(tmp_path, api, answer=lambda _: "") as kit:
         await kit.until(lambda: kit.received, "the press")
         assert kit.received[0].text == "/deny 1"
 
