@@ -237,11 +237,13 @@ class TurnFinished:
 
 @dataclass(frozen=True, slots=True)
 class ChannelChanged:
-    """A channel's health. `detail` is words for people (the account, the reason, the next try)."""
+    """A channel's health. `detail` is words for people (the account, the reason, the next try); `configured`: it has
+    what it needs to start."""
 
     channel: str
     state: ChannelState
     detail: str = ""
+    configured: bool = True
 
 
 @dataclass(frozen=True, slots=True)

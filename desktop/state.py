@@ -237,4 +237,6 @@ def _but(asked: tuple[Asked, ...], asked_id: str) -> tuple[Asked, ...]:
 
 
 def _health(channel: ChannelHealth, change: ChannelChanged) -> ChannelHealth:
-    return replace(channel, state=change.state, detail=change.detail) if channel.name == change.channel else channel
+    if channel.name != change.channel:
+        return channel
+    return replace(channel, state=change.state, detail=change.detail, configured=change.configured)

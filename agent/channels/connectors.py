@@ -236,7 +236,7 @@ class Connectors:
         found = {user.partition(":")[2] for user in users}
         self._with_token = {name for name in KEYS if has_keys(name, found)}
         for one in self.health():
-            self._events.publish(ChannelChanged(one.name, one.state, one.detail))
+            self._events.publish(ChannelChanged(one.name, one.state, one.detail, one.configured))
 
 
 def has_keys(name: str, found: Collection[str]) -> bool:

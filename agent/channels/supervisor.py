@@ -207,7 +207,7 @@ class Supervisor:
     def _set(self, name: str, state: ChannelState, detail: str) -> None:
         if self._health[name] != (state, detail):
             self._health[name] = (state, detail)
-            self._publish(ChannelChanged(name, state, detail))
+            self._publish(ChannelChanged(name, state, detail, self._kinds[name].configured()))
 
 
 def _words(error: ChannelError | SecretError) -> str:

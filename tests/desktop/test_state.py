@@ -115,6 +115,12 @@ def test_a_channel_that_only_a_person_can_mend_is_an_error(ready: AppState) -> N
     assert state.channels[0].label == "Telegram"
 
 
+def test_a_channel_whose_token_is_found_later_can_be_started_at_once(ready: AppState) -> None:
+    unknown = reduce(ready, ChannelChanged("telegram", "stopped", configured=False))
+    assert not unknown.channels[0].configured
+    assert reduce(unknown, ChannelChanged("telegram", "stopped")).channels[0].configured
+
+
 def test_what_does_not_concern_it_leaves_the_very_same_state(ready: AppState) -> None:
     assert reduce(ready, TurnText(7, 70, "x")) is ready
     assert reduce(ready, ConversationChanged(7)) is ready

@@ -59,7 +59,9 @@ async def test_telegram_is_started_and_stopped_from_the_menu(
     labels = await item.labels()
     assert labels[0] == "Ready"
     assert labels[1] == "$0.00 of $5.00 today"
-    assert labels[2:] == ["Telegram: off", "Open TrayClaw", "Stop all now", "Settings…", "Quit"]
+    assert labels[2] == "Telegram: off"
+    assert labels[3:6] == ["Discord: not set up", "Slack: not set up", "E-mail: not set up"]
+    assert labels[6:] == ["Open TrayClaw", "Stop all now", "Settings…", "Quit"]
 
     await item.click("Telegram")
     assert (await item.wait_for("Telegram: ready")).checked is True
