@@ -128,6 +128,7 @@ class AgentService:
         self._file = file
         self._settings = settings
         self._settings_lock = asyncio.Lock()
+        self._channel_lock = asyncio.Lock()  # the last click wins, however fast it follows
         self._workspace: tuple[tuple[Path, tuple[tuple[Path, bool], ...]], Workspace] | None = None
         self._database = database
         self._instance = instance
@@ -670,14 +671,16 @@ class AgentService:
     async def start_channel(self, name: str) -> None:
         """Connect now and at every start from now on. Its health is told by `ChannelChanged`. Raises `UsageError`."""
         _check_channel(name)
-        await self.change_settings({f"channels.{name}.enabled": True})
-        await self._connectors.restart(name)
+        async with self._channel_lock:
+            await self.change_settings({f"channels.{name}.enabled": True})
+            await self._connectors.restart(name)
 
     async def stop_channel(self, name: str) -> None:
         """Disconnect, and do not start it with the app any more. Raises `UsageError`."""
         _check_channel(name)
-        await self.change_settings({f"channels.{name}.enabled": False})
-        await self._connectors.stop(name)
+        async with self._channel_lock:
+            await self.change_settings({f"channels.{name}.enabled": False})
+            await self._connectors.stop(name)
 
     async def test_channel(self, name: str, token: str | None = None, *, key: str = "") -> str:
         """Ask the service who the token belongs to ("@my_bot"): the stored one, or `token` in place of the one of the
