@@ -102,7 +102,9 @@ class Bridge(QObject):
             return
         today, month, *_ = await service.spending.limits()
         pairings = tuple(await service.pairing_requests())
+        undelivered = tuple(one.outbox_id for one in await service.undelivered())
         settings = service.settings
+        # Nothing is awaited from here on: an event in between would be undone by an older picture.
         self.apply(
             Snapshot(
                 busy=service.busy_conversations(),
@@ -114,7 +116,7 @@ class Bridge(QObject):
                 spent_month=month.spent,
                 daily_limit=today.limit,
                 model=settings.model.default,
-                undelivered=tuple(one.outbox_id for one in await service.undelivered()),
+                undelivered=undelivered,
             )
         )
 
