@@ -13,7 +13,6 @@ from agent.channels.discord_outbound import DiscordSender
 from agent.channels.discord_text import preview
 from agent.channels.growing import Growing, Pace
 from agent.channels.open_drafts import OpenDrafts
-from agent.errors import ChannelError
 
 TYPING_SECONDS = 8.0
 EDIT_SECONDS = 1.2
@@ -45,16 +44,10 @@ class DiscordDraft:
         parts = await self._sender.parts(message)
         if not parts or not parts[0].text:
             await self.discard()
-        elif growing.message_id is not None and not self._sent:
-            try:
-                await bot.edit(self._chat_id, growing.message_id, parts[0].text, parts[0].buttons)
-                self._sent.append(growing.message_id)
-            except ChannelError as error:
-                if error.kind != "not_found":
-                    raise
-            await growing.finished()
-            if not self._sent:
-                growing.message_id = None
+        elif not self._sent:
+            first = parts[0]
+            shown = await growing.settle(lambda shown: bot.edit(self._chat_id, shown, first.text, first.buttons))
+            self._sent += [shown] if shown is not None else []
         await self._sender.send_rest(bot, message, parts, self._sent)
         return Delivered(tuple(self._sent))
 

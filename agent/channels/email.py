@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from email.message import Message
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from agent.channels.channel import Delivered, Draft, Mark, Needs, Outbound, Receive, ReportHealth
 from agent.channels.email_bounces import REPORT_BYTES, Returned, returned
@@ -30,6 +30,7 @@ from agent.channels.email_sender import Sender, is_authentic, sender, why_automa
 from agent.channels.email_smtp import check_login, send_mail
 from agent.channels.email_text import parse
 from agent.channels.email_threads import Threads, transport_id
+from agent.channels.patience import Patience
 from agent.errors import ChannelError, ConfigError, StorageError
 from agent.providers.http import certificates
 from agent.settings import EmailSettings, NetworkSettings
@@ -41,7 +42,6 @@ __all__ = ["EmailChannel", "extract_reply"]
 
 log = logging.getLogger(__name__)
 
-SAVE_AGAIN_SECONDS = 5.0
 MAIL_BYTES: Final = 40_000_000
 """Of a larger mail only the beginning is read."""
 _BEGINNING_BYTES = 1_000_000
@@ -65,6 +65,16 @@ class _Position:
     uid: int
     began: float
     latest: float
+
+
+class _Box(NamedTuple):
+    """A mailbox that is being read, and where to with what is in it. `detail` is said with "ready"."""
+
+    mailbox: Mailbox
+    receive: Receive
+    report: ReportHealth
+    detail: str
+    patience: Patience
 
 
 class EmailChannel:
@@ -101,7 +111,8 @@ class EmailChannel:
             how = "told of new mail at once" if mailbox.can_idle else f"looks every {self._settings.poll_seconds:.0f} s"
             detail = f"{own_address(self._settings)} · {how}"
             report("ready", detail)
-            await self._read(mailbox, folder, position, receive, report, detail)
+            patience = Patience(self.label, report, lambda: report("ready", detail))
+            await self._read(_Box(mailbox, receive, report, detail, patience), folder, position)
         finally:
             await mailbox.close()
 
@@ -203,66 +214,53 @@ class EmailChannel:
         await self._save(position)
         return position
 
-    async def _read(
-        self,
-        mailbox: Mailbox,
-        folder: Folder,
-        position: _Position,
-        receive: Receive,
-        report: ReportHealth,
-        detail: str,
-    ) -> None:
+    async def _read(self, box: _Box, folder: Folder, position: _Position) -> None:
         """Hand over one mail after the other, then wait for more, for good."""
-
-        async def surely(work: Callable[[], Awaitable[T]]) -> T:
-            return await _surely(work, report, detail)
-
+        mailbox = box.mailbox
         if position.validity != folder.validity:
             day = datetime.fromtimestamp(position.latest - _LOOK_BACK_SECONDS, UTC)
             uids = await mailbox.since(f"{day.day}-{_MONTHS[day.month - 1]}-{day.year}")
             for uid in (one for one in uids if one < folder.next_uid):
-                await self._take(mailbox, uid, receive, report, detail, position.began)
+                await self._take(box, uid, position.began)
             position = replace(position, validity=folder.validity, uid=folder.next_uid - 1)
-            await surely(partial(self._save, position))
+            await box.patience.surely(partial(self._save, position))
         while True:
             for uid in await mailbox.after(position.uid):
-                arrived = await self._take(mailbox, uid, receive, report, detail, 0.0)
+                arrived = await self._take(box, uid, 0.0)
                 position = replace(position, uid=uid, latest=max(position.latest, arrived))
-                await surely(partial(self._save, position))
+                await box.patience.surely(partial(self._save, position))
             await mailbox.wait(self._settings.poll_seconds if not mailbox.can_idle else 3600.0)
 
-    async def _take(
-        self, mailbox: Mailbox, uid: int, receive: Receive, report: ReportHealth, detail: str, not_before: float
-    ) -> float:
+    async def _take(self, box: _Box, uid: int, not_before: float) -> float:
         """Hand over a mail if it is from somebody we talk to; when it arrived."""
-        envelope = await mailbox.envelope(uid)
+        envelope = await box.mailbox.envelope(uid)
         if envelope is None or 0 < envelope.arrived < not_before:
             return 0.0
         head = await asyncio.to_thread(parse, envelope.header)
-        author, why_not = await _surely(lambda: self._author(head), report, detail)
+        author, why_not = await box.patience.surely(lambda: self._author(head))
         if author is None:
             if why_not:
                 log.info("a mail is left alone: %s", why_not)
             if why_not.startswith("it claims"):
-                report("ready", f"{detail} · A mail was left alone: {why_not}")
+                box.report("ready", f"{box.detail} · A mail was left alone: {why_not}")
             if head.get_content_type() == "multipart/report" and envelope.size <= REPORT_BYTES:
-                await self._look_at_report(mailbox, uid, report, detail)
+                await self._look_at_report(box, uid)
             return envelope.arrived
-        raw = await mailbox.content(uid, MAIL_BYTES if envelope.size <= MAIL_BYTES else _BEGINNING_BYTES)
+        raw = await box.mailbox.content(uid, MAIL_BYTES if envelope.size <= MAIL_BYTES else _BEGINNING_BYTES)
         if raw is not None:
-            await self._hand_over(raw, envelope, author, receive, report, detail)
+            await self._hand_over(box, raw, envelope, author)
         return envelope.arrived
 
-    async def _look_at_report(self, mailbox: Mailbox, uid: int, report: ReportHealth, detail: str) -> None:
+    async def _look_at_report(self, box: _Box, uid: int) -> None:
         """Name a mail that the provider took and could not deliver; reports of mails that are not ours are forged."""
-        raw = await mailbox.content(uid, REPORT_BYTES)
+        raw = await box.mailbox.content(uid, REPORT_BYTES)
         found = await asyncio.to_thread(_returned, raw or b"")
         if found is None:
             return
-        ours = await _surely(partial(self._threads.knows, found.address, found.message_id), report, detail)
+        ours = await box.patience.surely(partial(self._threads.knows, found.address, found.message_id))
         if ours:
             log.info("a mail came back: %s", found.why)
-            report("ready", f"{detail} · A mail to {found.address} came back: {found.why}")
+            box.report("ready", f"{box.detail} · A mail to {found.address} came back: {found.why}")
 
     async def _author(self, head: Message) -> tuple[Sender | None, str]:
         """Who wrote a mail, if that is somebody we answer and the provider confirms it; else why not."""
@@ -280,9 +278,7 @@ class EmailChannel:
             )
         return author, ""
 
-    async def _hand_over(
-        self, raw: bytes, envelope: Envelope, author: Sender, receive: Receive, report: ReportHealth, detail: str
-    ) -> None:
+    async def _hand_over(self, box: _Box, raw: bytes, envelope: Envelope, author: Sender) -> None:
         mail, opened = await asyncio.to_thread(_open, raw, envelope.header)
         if (again := sender(mail)) is None or again.address != author.address:
             return  # not the mail whose header was looked at
@@ -290,12 +286,12 @@ class EmailChannel:
         if envelope.size > MAIL_BYTES:
             remark = f"[Only the beginning of this mail was read: it has {envelope.size / 1e6:.0f} MB.]"
             opened = replace(opened, files=())
-        chat_id = await _surely(lambda: self._threads.chat_of(mail, author, transport_id(mail)), report, detail)
+        chat_id = await box.patience.surely(lambda: self._threads.chat_of(mail, author, transport_id(mail)))
         inbound = await inbound_of(mail, opened, author, chat_id, self._needs.files, remark)
         if not inbound.text and not inbound.images and not inbound.files:
             return
-        await _surely(lambda: self._threads.came(chat_id, mail, author), report, detail)
-        await _surely(lambda: receive(inbound), report, detail)
+        await box.patience.surely(lambda: self._threads.came(chat_id, mail, author))
+        await box.patience.surely(lambda: box.receive(inbound))
 
     async def _save(self, position: _Position) -> None:
         await self._needs.notes.set(self._position_key(), json.dumps(asdict(position)))
@@ -350,20 +346,3 @@ def _returned(raw: bytes) -> Returned | None:
     except Exception:  # noqa: BLE001 - as above; anybody can send one, so it is not even worth a warning
         log.info("a report of %d bytes cannot be read", len(raw))
         return None
-
-
-async def _surely(work: Callable[[], Awaitable[T]], report: ReportHealth, detail: str) -> T:
-    """Do it again while the database cannot take it; meanwhile the mail counts as not read."""
-    failed = False
-    while True:
-        try:
-            result = await work()
-        except StorageError as error:
-            log.error("a mail waits in the mailbox: %s", error)
-            report("degraded", f"New mails cannot be saved: {error}")
-            failed = True
-            await asyncio.sleep(SAVE_AGAIN_SECONDS)
-        else:
-            if failed:
-                report("ready", detail)
-            return result

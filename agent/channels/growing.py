@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -87,9 +88,23 @@ class Growing(Generic[P]):
         self._grown.set()
         await asyncio.gather(*self._tasks)
 
-    async def finished(self) -> None:
-        """The message has its final text, or was taken away by somebody."""
-        await self._book.closed(self.message_id)
+    async def settle(self, edit: Callable[[str], Awaitable[None]]) -> str | None:
+        """Give the message its final text by `edit`, which takes its id; its id, None when there is none (any more).
+
+        Raises what `edit` raises, but for a message that somebody took away; then it can be called again.
+        """
+        await self.close()
+        if self.message_id is None:
+            return None
+        message_id = self.message_id
+        try:
+            await edit(message_id)
+        except ChannelError as error:
+            if error.kind != "not_found":
+                raise
+            self.message_id = None
+        await self._book.closed(message_id)
+        return self.message_id
 
     async def discard(self) -> None:
         """Take the message away; it stays as far as it got where that does not work."""

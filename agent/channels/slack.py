@@ -69,7 +69,7 @@ class SlackChannel:
         socket = SlackSocket(bot.open_socket, intake.handle, ready)
         reading: asyncio.Task[None] | None = None
         try:
-            await intake.surely(lambda: self._memory.load(bot.now))
+            await intake.patience.surely(lambda: self._memory.load(bot.now))
             await self._drafts.sweep(lambda chat_id, message_id: bot.delete(place(chat_id)[0], message_id))
             reading = asyncio.create_task(socket.run())
             await asyncio.wait({reading, intake.failed}, return_when=asyncio.FIRST_COMPLETED)

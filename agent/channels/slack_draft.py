@@ -49,17 +49,10 @@ class SlackDraft:
         note = message.note or (AFTER_BREAK if growing.unsure else "")
         if not pieces:
             await self.discard()
-        elif growing.message_id is not None and not self._sent:
-            first = pieces[0]._replace(note=note)
-            try:
-                await bot.edit(self._channel, growing.message_id, first.text, first.blocks)
-                self._sent.append(f"{self._channel}:{growing.message_id}")
-            except ChannelError as error:
-                if error.kind != "not_found":
-                    raise
-            await growing.finished()
-            if not self._sent:
-                growing.message_id = None
+        elif not self._sent:
+            first = pieces[0]  # without the note: what is edited again is no second message
+            shown = await growing.settle(lambda shown: bot.edit(self._channel, shown, first.text, first.blocks))
+            self._sent += [f"{self._channel}:{shown}"] if shown is not None else []
         await send_rest(bot, self._channel, self._thread, pieces, self._sent, note, message.files)
         return Delivered(tuple(self._sent))
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from agent.channels import slack_files
 from agent.channels.channel import Inbound, Needs, Receive, ReportHealth
+from agent.channels.patience import Patience
 from agent.channels.slack_bot import SlackBot
 from agent.channels.slack_inbound import (
     COMMAND,
@@ -26,11 +27,10 @@ from agent.channels.slack_inbound import (
 from agent.channels.slack_memory import SlackMemory
 from agent.channels.slack_socket import Acknowledge, Envelope
 from agent.channels.slack_text import context
-from agent.errors import ChannelError, StorageError
+from agent.errors import ChannelError
 
 log = logging.getLogger(__name__)
 
-SAVE_AGAIN_SECONDS = 5.0
 GATE_SECONDS = 10.0
 ACKNOWLEDGE_SECONDS = 2.5
 OVERLAP_SECONDS = 600.0
@@ -73,6 +73,7 @@ class SlackIntake:
         self._taken = taken
         self._receive = receive
         self._report = report
+        self.patience = Patience("Slack", report, lambda: report("ready", bot.address))
         self._taking: dict[str, asyncio.Task[None]] = {}
         self._last: dict[str, asyncio.Task[Any] | None] = {}
         """Of each conversation, the message that is taken last."""
@@ -124,7 +125,7 @@ class SlackIntake:
             await self._read_place(at, oldest)
             del self._unread[at]
             self._open_gates()
-        await self.surely(self._memory.read_up)
+        await self.patience.surely(self._memory.read_up)
 
     async def _read_place(self, at: Place, oldest: str) -> None:
         for message in await self._patiently(partial(self._bot.messages, *at, oldest)) or ():
@@ -161,22 +162,6 @@ class SlackIntake:
         """Read up in the background."""
         self._spawn(self.read_up())
 
-    async def surely(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Do it again while the database cannot take it."""
-        failed = False
-        while True:
-            try:
-                result = await work()
-            except StorageError as error:
-                log.error("a message from Slack waits: %s", error)
-                self._report("degraded", f"New messages cannot be saved: {error}")
-                failed = True
-                await asyncio.sleep(SAVE_AGAIN_SECONDS)
-            else:
-                if failed:
-                    self._report("ready", self._bot.address)
-                return result
-
     def _begin(self, found: Found, payload: Event, *, missed: bool = False) -> asyncio.Task[None]:
         """Take it, or give the task that does already: `message` and `app_mention` tell of the same one."""
         inbound = found.inbound
@@ -207,18 +192,18 @@ class SlackIntake:
 
     async def _commit(self, found: Found, payload: Event) -> None:
         key = found.inbound.transport_id
-        known = await self.surely(lambda: self._needs.knows(found.inbound.sender_id))
+        known = await self.patience.surely(lambda: self._needs.knows(found.inbound.sender_id))
         inbound = await self._completed(found, fetch=known)
         if inbound.text or inbound.images or inbound.files:
-            await self.surely(lambda: self._receive(inbound))
+            await self.patience.surely(lambda: self._receive(inbound))
         if inbound.direct:
             self._last_chat[found.channel] = inbound.chat_id
         self._taken[key] = None
         while len(self._taken) > _MOST_TAKEN:
             del self._taken[next(iter(self._taken))]
-        await self.surely(lambda: self._memory.committed(key))
+        await self.patience.surely(lambda: self._memory.committed(key))
         if inbound.files:
-            await self.surely(lambda: self._memory.add_fetched(key))
+            await self.patience.surely(lambda: self._memory.add_fetched(key))
         del self._taking[key]
         if inbound.pressed and known:
             self._spawn(self._show_choice(payload, inbound.sender_name))
@@ -273,7 +258,7 @@ class SlackIntake:
     async def _open_assistant(self, thread: Event) -> None:
         channel, ts = thread.get("channel_id"), thread.get("thread_ts")
         if channel and ts:
-            await self.surely(lambda: self._memory.add_assistant(f"{channel}:{ts}"))
+            await self.patience.surely(lambda: self._memory.add_assistant(f"{channel}:{ts}"))
 
     async def _patiently(
         self, ask: Callable[[], Awaitable[T]], refused: Callable[[ChannelError], None] | None = None

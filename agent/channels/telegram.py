@@ -9,22 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from agent.channels.channel import Delivered, Draft, Mark, Needs, Outbound, Receive, ReportHealth
 from agent.channels.open_drafts import OpenDrafts
+from agent.channels.patience import Patience
 from agent.channels.telegram_bot import TelegramBot
 from agent.channels.telegram_draft import TelegramDraft, send_rest
 from agent.channels.telegram_inbound import Said, album_of, fetched, from_update
 from agent.channels.telegram_text import message_pieces
-from agent.errors import ChannelError, StorageError
+from agent.errors import ChannelError
 from agent.settings import TelegramSettings
 
 log = logging.getLogger(__name__)
 
-SAVE_AGAIN_SECONDS = 5.0
 LOOK_AGAIN_SECONDS = 0.5
 """While a message takes long to fetch, how often Telegram is asked for others."""
 ALBUM_SECONDS = 1.2
@@ -43,8 +41,6 @@ COMMANDS = (
     ("mode", "How much I do without asking"),
     ("help", "All commands"),
 )
-
-T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -83,7 +79,8 @@ class TelegramChannel:
             await self._drafts.sweep(bot.delete)
             self._bot = bot
             report("ready", bot.address)
-            await self._poll(bot, receive, report)
+            patience = Patience(self.label, report, lambda: report("ready", bot.address))
+            await self._poll(bot, receive, patience)
         finally:
             self._bot = None
             await bot.close()
@@ -135,7 +132,7 @@ class TelegramChannel:
             raise ChannelError("network", "Telegram is not connected.")
         return self._bot
 
-    async def _poll(self, bot: TelegramBot, receive: Receive, report: ReportHealth) -> None:
+    async def _poll(self, bot: TelegramBot, receive: Receive, patience: Patience) -> None:
         """Hand messages over, in order within a chat; a slow picture in one chat holds no other chat up.
 
         The number that is asked for next passes a message only when it and all before it are committed.
@@ -161,7 +158,7 @@ class TelegramChannel:
                     chat = said.inbound.chat_id
                     before = [one.task for one in taking.values() if one.task and one.album[0].inbound.chat_id == chat]
                     new = taking[update.update_id] = _Taking([said], name)
-                    new.task = asyncio.create_task(self._take(bot, new, before, receive, report))
+                    new.task = asyncio.create_task(self._take(bot, new, before, receive, patience))
                 tasks = {one.task for one in taking.values() if one.task is not None}
                 if tasks:
                     await asyncio.wait(tasks, timeout=LOOK_AGAIN_SECONDS)
@@ -181,7 +178,7 @@ class TelegramChannel:
         taking: _Taking,
         before: list[asyncio.Task[None]],
         receive: Receive,
-        report: ReportHealth,
+        patience: Patience,
     ) -> None:
         """Hand a message over after those before it; returns when it is committed."""
         first = taking.album[0]
@@ -189,12 +186,12 @@ class TelegramChannel:
             await self._whole(taking)
         await asyncio.gather(*before)
         inbound = first.inbound
-        known = await self._surely(lambda: self._needs.knows(inbound.sender_id), report, bot.address)
+        known = await patience.surely(lambda: self._needs.knows(inbound.sender_id))
         if known or not inbound.direct:
             inbound = await fetched(bot, taking.album, self._needs.files) if known else inbound
             if not inbound.text and not inbound.images and not inbound.files:
                 return  # a pinned message, a new chat photo: nothing was said
-        await self._surely(lambda: receive(inbound), report, bot.address)
+        await patience.surely(lambda: receive(inbound))
         if first.query is not None:
             await self._was_pressed(bot, first, known=known)
 
@@ -218,19 +215,3 @@ class TelegramChannel:
                     await bot.remove_buttons(said.inbound.chat_id, str(query.message.message_id))
         except ChannelError as error:
             log.debug("a pressed button could not be taken away: %s", error)
-
-    async def _surely(self, work: Callable[[], Awaitable[T]], report: ReportHealth, address: str) -> T:
-        """Do it again while the database cannot take it; meanwhile nothing is acknowledged."""
-        failed = False
-        while True:
-            try:
-                result = await work()
-            except StorageError as error:
-                log.error("a message from Telegram waits there: %s", error)
-                report("degraded", f"New messages cannot be saved: {error}")
-                failed = True
-                await asyncio.sleep(SAVE_AGAIN_SECONDS)
-            else:
-                if failed:
-                    report("ready", address)
-                return result

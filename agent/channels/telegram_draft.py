@@ -11,7 +11,6 @@ from agent.channels.growing import Growing, Pace
 from agent.channels.open_drafts import OpenDrafts
 from agent.channels.telegram_bot import TelegramBot
 from agent.channels.telegram_text import Piece, fits_caption, message_pieces, preview, with_note
-from agent.errors import ChannelError
 
 TYPING_SECONDS = 4.5
 EDIT_SECONDS = 1.0
@@ -40,17 +39,10 @@ class TelegramDraft:
         parts = await asyncio.to_thread(message_pieces, message.text)
         if not parts or message.files:
             await self.discard()  # with a file it is one message of its own
-        elif growing.message_id is not None and not self._sent:
-            try:
-                last = len(parts) == 1
-                await bot.edit(self._chat_id, growing.message_id, parts[0], message.buttons if last else ())
-                self._sent.append(growing.message_id)
-            except ChannelError as error:
-                if error.kind != "not_found":
-                    raise
-            await growing.finished()
-            if not self._sent:
-                growing.message_id = None
+        elif not self._sent:
+            buttons = message.buttons if len(parts) == 1 else ()
+            shown = await growing.settle(lambda shown: bot.edit(self._chat_id, shown, parts[0], buttons))
+            self._sent += [shown] if shown is not None else []
         note = message.note or (AFTER_BREAK if growing.unsure else "")
         await send_rest(bot, message, parts, self._sent, note)
         return Delivered(tuple(self._sent))

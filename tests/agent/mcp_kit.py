@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from agent.providers.types import ToolResult
 from agent.safety.grants import Rule
 from agent.safety.sandbox import Sandbox
 from agent.safety.sandbox.choose import Fences
+from agent.safety.workspace import Workspace
 from agent.settings import McpServerSettings, NetworkSettings
 from agent.storage.pins import Pin
 from agent.tools.builtin import built_in_toolbox
@@ -88,6 +90,9 @@ class McpDesk(ToolDesk):
         )
         toolbox = built_in_toolbox((), lambda: (*self.finder.tools(), *self.mcp.tools()))
         super().__init__(root, toolbox=toolbox, sandbox=sandbox, **scope)
+        # A fence hides the home and /tmp, where this checkout may lie.
+        folders = tuple((Path(folder), False) for folder in dict.fromkeys((str(ROOT), sys.prefix, sys.base_prefix)))
+        self.scope = replace(self.scope, workspace=Workspace(self.folder, (self.own,), home=self.home, folders=folders))
 
     def offered(self) -> list[str]:
         """Names of the tools in the prompt of this conversation."""

@@ -199,8 +199,8 @@ async def test_a_mail_that_was_not_committed_comes_again(tmp_path: Path, servers
 async def test_a_mail_that_cannot_be_saved_waits_in_the_mailbox(
     tmp_path: Path, servers: MailServers, monkeypatch: pytest.MonkeyPatch, log_guard: LogGuard
 ) -> None:
-    log_guard.expect("a mail waits in the mailbox")
-    monkeypatch.setattr("agent.channels.email.SAVE_AGAIN_SECONDS", 0.05)
+    log_guard.expect("a message from E-mail waits")
+    monkeypatch.setattr("agent.channels.patience.SAVE_AGAIN_SECONDS", 0.05)
     full = [True]
 
     async def disk(_: Inbound) -> None:

@@ -248,7 +248,7 @@ async def test_a_message_that_cannot_be_saved_waits(
     tmp_path: Path, api: SlackApi, monkeypatch: pytest.MonkeyPatch, log_guard: LogGuard
 ) -> None:
     log_guard.expect("a message from Slack waits")
-    monkeypatch.setattr(slack_intake, "SAVE_AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr("agent.channels.patience.SAVE_AGAIN_SECONDS", 0.05)
     full = [True]
 
     async def disk(_: Inbound) -> None:

@@ -122,8 +122,8 @@ async def test_a_message_that_comes_twice_is_answered_once(
 async def test_a_message_that_cannot_be_saved_waits_at_telegram(
     tmp_path: Path, api: TelegramApi, monkeypatch: pytest.MonkeyPatch, log_guard: LogGuard
 ) -> None:
-    log_guard.expect("a message from Telegram waits there")
-    monkeypatch.setattr("agent.channels.telegram.SAVE_AGAIN_SECONDS", 0.05)
+    log_guard.expect("a message from Telegram waits")
+    monkeypatch.setattr("agent.channels.patience.SAVE_AGAIN_SECONDS", 0.05)
     full = [True]
 
     async def disk(_: Inbound) -> None:
