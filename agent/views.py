@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from agent.events import ChannelState, Failure, TurnStatus
 from agent.providers.types import NOTHING, Usage
@@ -14,6 +14,9 @@ from agent.settings import QueueMode, SafetyMode
 McpState = Literal["off", "idle", "connecting", "ready", "failed", "unfenced"]
 """Of an MCP server: switched off; starts when it is needed; on the way; its tools are known; not reachable; would be
 started without a fence, which a person must allow."""
+
+LOOKS: Final = ("read", "fetch", "find", "follow", "ask", "delegate")
+"""Kinds of effects that change nothing; what a subagent does has rows of its own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,8 @@ class Inbound:
     `transport_id` is unique within the channel: a message that comes twice has the same one. `chat_id` names the
     conversation, a thread or topic included; `direct` is False in groups, whose own id is `group_id` then (what an
     owner enables). `addressed`: the agent is meant, by a mention, a reply to it or a command; always true in a direct
-    chat. `bot`: another program wrote it. `edits` is the transport id of the message whose text this one replaces.
+    chat. `bot`: another program wrote it. `edits` is the transport id of the message whose text this one replaces;
+    its own id is that one, a colon and what tells this wording from others.
     `pressed`: a button was pressed, `text` is its command. `files` are on the disk already.
     """
 

@@ -120,12 +120,27 @@ def _wrapped(mark: str) -> Callable[[SyntaxTreeNode], str]:
     def render_span(node: SyntaxTreeNode) -> str:
         inner = _inline(node)
         kept = inner.strip()
-        if not kept:
+        if not kept or _holds(node, mark):
             return inner
         before, _, after = inner.partition(kept)
         return f"{before}{mark}{kept}{mark}{after}"
 
     return render_span
+
+
+def _holds(node: SyntaxTreeNode, mark: str) -> bool:
+    """Whether code or an address inside has the mark: Discord would end the span there."""
+    for one in node.walk():
+        addresses = _ADDRESS.findall(one.content) if one.type == "text" else ()
+        told = (
+            one.content if one.type == "code_inline" else "",
+            one.attrs.get("href"),
+            one.attrs.get("src"),
+            *addresses,
+        )
+        if any(mark in str(part) for part in told):
+            return True
+    return False
 
 
 def _inline_code(node: SyntaxTreeNode) -> str:
@@ -156,6 +171,7 @@ def _anchor(address: str, label: str) -> str:
     return f"[{shown}]({safe})"
 
 
+_SPANS = ("strong", "em", "s")
 _INLINE: dict[str, Callable[[SyntaxTreeNode], str]] = {
     "text": lambda node: escaped(node.content),
     "code_inline": _inline_code,
@@ -171,4 +187,10 @@ _INLINE: dict[str, Callable[[SyntaxTreeNode], str]] = {
 
 def _inline(node: SyntaxTreeNode) -> str:
     """The children of a paragraph, heading, cell or span."""
-    return "".join(_INLINE.get(child.type, _inline)(child) for child in node.children)
+    text = ""
+    for child in node.children:
+        piece = _INLINE.get(child.type, _inline)(child)
+        if child.type in _SPANS and text.endswith(("*", "~")) and piece[:1] == text[-1]:
+            text += "\u200b"  # else the end of one span and the beginning of the next are one mark
+        text += piece
+    return text

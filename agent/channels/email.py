@@ -234,7 +234,7 @@ class EmailChannel:
     async def _take(self, box: _Box, uid: int, not_before: float) -> float:
         """Hand over a mail if it is from somebody we talk to; when it arrived."""
         envelope = await box.mailbox.envelope(uid)
-        if envelope is None or 0 < envelope.arrived < not_before:
+        if envelope is None or 0 < envelope.arrived < int(not_before):  # servers tell whole seconds
             return 0.0
         head = await asyncio.to_thread(parse, envelope.header)
         author, why_not = await box.patience.surely(lambda: self._author(head))

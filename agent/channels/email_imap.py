@@ -174,6 +174,10 @@ class Mailbox:
             pass
         if self._imap.protocol is not None and self._imap.protocol.transport is not None:
             self._imap.protocol.transport.abort()
+        left = list(self._imap.tasks)  # an IDLE that was cut off waits for its end for ever
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
     async def _log_in(self, user: str, login: Login) -> None:
         from aioimaplib import quoted

@@ -106,33 +106,33 @@ class Intake:
     async def _reword(self, inbound: Inbound, role: Role) -> int | None:
         """A person edited what they wrote: before its turn that is what is answered, afterwards it is asked anew if
         nothing was done yet; else they are told."""
-        found = await self.database.read(lambda db: inbox.find(db, inbound.channel, inbound.edits))
-        if found is None or found[0].sender_id != inbound.sender_id:
+        chain = await self.database.read(lambda db: inbox.wordings(db, inbound.channel, inbound.edits))
+        if not chain or chain[0][0].sender_id != inbound.sender_id:
             return None
-        item, state = found
-        if item.message.text == inbound.text:
-            return None  # a preview of a link came, or the like
+        item, state = chain[-1]
         files = [line for line in item.message.text.split("\n") if line.startswith("[file: ")]
         text = "\n\n".join(part for part in (inbound.text, "\n".join(files)) if part)
+        if item.message.text == text:
+            return None  # a preview of a link came, or the like
         message = Message("user", (Text(text), *item.message.parts[1:]))
-        if state == "waiting" and await self.database.write(lambda db: inbox.replace(db, item.id, message)):
-            self.lanes.reword(item.id, item.conversation_id, message)
-            self.publish(ConversationChanged(item.conversation_id))
+        if state == "waiting" and await self._reword_waiting(item, message):
             return None
+        if not await self.database.read(lambda db: inbox.is_last(db, item.conversation_id, item.id)):
+            return None  # what came after it was said with the old wording in view
         await self.lanes.interrupt(item.conversation_id, item.id)
 
         def take(db: Connection) -> Literal["again", "too late", "old"]:
-            last = turns.of_message(db, item.id)
-            if last is None or not inbox.is_last(db, item.conversation_id, item.id):
-                return "old"  # what came after it was said with the old wording in view
-            if effects.happened(db, last):
+            done = [turn for one, _ in chain if (turn := turns.of_message(db, one.id)) is not None]
+            if not done or turns.is_joined(db, done[-1]):
+                return "old"
+            if any(effects.changed(db, turn_id) for turn_id in done):
                 return "too late"
             messages.take_back(db, item.id, answered=True)
             return "again"
 
         taken = await self.database.write(take)
         images = tuple(part for part in item.message.parts if isinstance(part, Image))
-        again = replace(inbound, text=text, edits="", images=images)
+        again = replace(inbound, text=text, edits="", images=images, files=())
         if taken == "old":
             return None
         if taken == "too late":
@@ -140,6 +140,18 @@ class Intake:
             return await self._tell_about(again, role, words)
         self.desk.forget(item.conversation_id)
         return await self._accept(again, role, item.model)
+
+    async def _reword_waiting(self, item: Waiting, message: Message) -> bool:
+        """Before its turn it is what is answered; False when it does not wait any more."""
+        if not await self.database.write(lambda db: inbox.replace(db, item.id, message)):
+            return False
+        command = _command(message)
+        if command is not None and self.lanes.withdraw(item.id, item.conversation_id) is not None:
+            await self._answer_command(replace(item, message=message), command)
+        else:
+            self.lanes.reword(item.id, item.conversation_id, message)
+        self.publish(ConversationChanged(item.conversation_id))
+        return True
 
     async def _tell_about(self, inbound: Inbound, role: Role, words: str) -> int | None:
         """Commit a message that no model is asked about, and what is answered."""
@@ -173,12 +185,12 @@ class Intake:
         unfinished = await self.database.read(inbox.unfinished)
         lost = [(item, state) for item, state, owner in unfinished if not self.instance.is_alive(owner)]
         for item, state in lost:
-            again = await self.database.write(partial(self._recover_one, item=item, state=state))
+            queue = await self.database.write(partial(self._recover_one, item=item, state=state))
             command = _command(item.message)
-            if again and command is not None:
+            if queue is not None and command is not None:
                 await self._answer_command(item, command)
-            elif again:
-                self.lanes.put(item)
+            elif queue is not None:
+                self.lanes.put(replace(item, queue=queue or self.settings().turn.queue))
             self.publish(ConversationChanged(item.conversation_id))
 
     async def close_abandoned(self, conversation_id: int) -> None:
@@ -189,18 +201,19 @@ class Intake:
                 await self.database.write(partial(self._interrupt, item=item))
                 self.desk.forget(conversation_id)
 
-    def _recover_one(self, db: Connection, item: Waiting, state: str) -> bool:
+    def _recover_one(self, db: Connection, item: Waiting, state: str) -> QueueMode | Literal[""] | None:
+        """The conversation's own queue mode if it is to be answered from the beginning, else None."""
         if inbox.state_of(db, item.id) != state:
-            return False  # another process was faster
+            return None  # another process was faster, or it was part of a turn that had acted
         if state == "working":
             turn_id = turns.running_of(db, item.id)
             if turn_id is not None and effects.happened(db, turn_id):
                 self._interrupt(db, item)
-                return False
+                return None
             if turn_id is not None:
                 turns.discard(db, turn_id)
         inbox.release(db, item.id, self.instance.name)
-        return True
+        return conversations.queue_mode(db, item.conversation_id)
 
     def _interrupt(self, db: Connection, item: Waiting) -> None:
         if inbox.state_of(db, item.id) not in ("waiting", "working"):
@@ -222,6 +235,8 @@ class Intake:
         said = messages.of_turns(db, [turn_id])[turn_id]
         messages.append(db, item.conversation_id, turn_id, cutoff.results(said, effects.of_turn(db, turn_id)))
         turns.finish(db, turn_id, "interrupted", failure=failure)
+        for other in inbox.taken_along(db, item.id):
+            turns.close_joined(db, other, "interrupted")
         inbox.finish(db, item.id)
         if item.channel != LOCAL:
             words = f"**{failure.title}.** {failure.message} {failure.hint}"

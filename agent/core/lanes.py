@@ -35,6 +35,8 @@ class _Lane:
     turn: asyncio.Future[None] | None = None
     item: Waiting | None = None
     """What `turn` works on."""
+    reworded: bool = False
+    """`turn` was ended because its person asks otherwise."""
 
 
 class Lanes:
@@ -87,14 +89,27 @@ class Lanes:
             if lane is not None and item.id == inbox_id:
                 lane.queue[position] = replace(item, message=message)
 
-    async def interrupt(self, conversation_id: int, inbox_id: int) -> bool:
-        """End the turn on this message; what waits behind it goes on. Whether it was running."""
+    def withdraw(self, inbox_id: int, conversation_id: int) -> Waiting | None:
+        """Take a message that waits out of its lane; None when it does not wait there."""
+        lane = self._lanes.get(conversation_id)
+        item = next((one for one in lane.queue if one.id == inbox_id), None) if lane else None
+        if lane is not None and item is not None:
+            lane.queue.remove(item)
+        return item
+
+    async def interrupt(self, conversation_id: int, inbox_id: int) -> None:
+        """End the turn on this message, if it runs, because it was edited; what waits behind it goes on."""
         lane = self._lanes.get(conversation_id)
         if lane is None or lane.turn is None or lane.item is None or lane.item.id != inbox_id:
-            return False
+            return
+        lane.reworded = True
         lane.turn.cancel()
         await asyncio.wait({lane.turn}, timeout=STOP_SECONDS)
-        return True
+
+    def is_reworded(self, item: Waiting) -> bool:
+        """Whether the turn on this message was ended by `interrupt`."""
+        lane = self._lanes.get(item.conversation_id)
+        return lane is not None and lane.reworded and lane.item is not None and lane.item.id == item.id
 
     def busy(self) -> tuple[int, ...]:
         """The conversations in which a turn runs."""
@@ -151,6 +166,7 @@ class Lanes:
                 elif (error := lane.turn.exception()) is not None:
                     log.error("a turn of conversation %d failed", conversation_id, exc_info=error)
                 lane.turn = lane.item = None
+                lane.reworded = False
         finally:
             lane.worker = None
             if self._lanes.get(conversation_id) is lane:

@@ -29,7 +29,7 @@ from agent.events import (
     TurnStarted,
     TurnStatus,
 )
-from agent.providers.types import NOTHING, Message, Text, Usage, assistant
+from agent.providers.types import NOTHING, Message, Usage, assistant
 from agent.safety.quoting import quoted_sources
 from agent.safety.taint import Taint
 from agent.settings import SafetyMode, Settings
@@ -144,9 +144,7 @@ class TurnRecorder:
         limits = self.settings().turn
         turn = Turn(turn_id, item, model, time.monotonic(), Clock(limits.max_seconds), limits.max_steps)
         turn.taint.background.extend(earlier)
-        turn.taint.saw(item.message.text)
-        for source in quoted_sources(item.message.text):
-            turn.taint.read(source, "")
+        _take_note(turn, item.message.text)
         turn.mode = mode
         return turn
 
@@ -166,9 +164,7 @@ class TurnRecorder:
         turn.joined += claimed
         self.transcripts.append(conversation, [item.message for item in claimed])
         for item in claimed:
-            turn.taint.saw(item.message.text)
-            for source in quoted_sources(item.message.text):
-                turn.taint.read(source, "")
+            _take_note(turn, item.message.text)
             self.publish(TurnJoined(conversation, turn.id, item.id))
         if stopped:
             raise asyncio.CancelledError
@@ -202,8 +198,9 @@ class TurnRecorder:
             turn.cost_usd += meter.price.usd
         turn.added, turn.calls = [], []
 
-    async def finish(self, turn: Turn, status: TurnStatus, failure: Failure | None) -> None:
-        """Commit how the turn ended, its answer and its delivery in one transaction, then tell everybody."""
+    async def finish(self, turn: Turn, status: TurnStatus, failure: Failure | None, *, reworded: bool = False) -> None:
+        """Commit how the turn ended, its answer and its delivery in one transaction, then tell everybody. `reworded`:
+        its person asks it otherwise, so that nothing of it is sent."""
         if turn.partial:
             turn.answer = "".join(turn.partial)
             turn.added.append(assistant(turn.answer))
@@ -211,14 +208,14 @@ class TurnRecorder:
         outbox_id: int | None = None
         receipt: list[Mapping[str, Any]] = []
         try:
-            outbox_id, receipt = await self._commit_end(turn, status, failure, seconds)
+            outbox_id, receipt = await self._commit_end(turn, status, failure, seconds, reworded)
         except Exception as error:
             log.error("turn %d could not be saved: %s", turn.id, error, exc_info=not isinstance(error, TrayClawError))
             status, failure = "failed", describe(error)
             if not self.closing:  # else it is left as it is, for the next start
                 turn.answer, turn.added = "", []  # one of them may be what cannot be saved
                 with contextlib.suppress(Exception):
-                    outbox_id, receipt = await self._commit_end(turn, status, failure, seconds)
+                    outbox_id, receipt = await self._commit_end(turn, status, failure, seconds, reworded)
         self.publish(
             TurnFinished(
                 conversation_id=turn.item.conversation_id,
@@ -239,12 +236,12 @@ class TurnRecorder:
             self.publish(ConversationChanged(item.conversation_id))
 
     async def _commit_end(
-        self, turn: Turn, status: TurnStatus, failure: Failure | None, seconds: float
+        self, turn: Turn, status: TurnStatus, failure: Failure | None, seconds: float, reworded: bool
     ) -> tuple[int | None, list[Mapping[str, Any]]]:
         """The row in the outbox and the receipt. Raises whatever keeps it from being saved for good."""
         item = turn.item
         leave_for_next_start = status == "interrupted" and item.channel != LOCAL
-        reply = "" if item.channel == LOCAL else _reply(turn.answer, status, failure)
+        reply = "" if item.channel == LOCAL or reworded else _reply(turn.answer, status, failure)
         if reply and turn.preface:
             reply = f"*{turn.preface}*\n\n{reply}"
 
@@ -268,7 +265,7 @@ class TurnRecorder:
             receipts.append(db, turn.id, sealed)
             inbox.finish(db, item.id)
             for other in turn.joined:
-                self._close_joined(db, turn, other, status)
+                turns.close_joined(db, other, status)
             if turn.answer:
                 conversations.touch(db, item.conversation_id, turn.answer)
             if not reply:
@@ -281,14 +278,6 @@ class TurnRecorder:
         turn.added.extend(cut_off)
         self._saved(turn)
         return outbox_id, receipt
-
-    def _close_joined(self, db: Connection, turn: Turn, item: Waiting, status: TurnStatus) -> None:
-        """A message that another one's turn took along stands in the conversation as such."""
-        own = turns.begin(db, item.conversation_id, item.id, "")
-        note = Message("notice", (Text("Answered together with the message before."),))
-        messages.append(db, item.conversation_id, own, [note])
-        turns.finish(db, own, status)
-        inbox.finish(db, item.id)
 
     def tell_unbegun(self, item: Waiting, failure: Failure | None) -> None:
         """A message that no turn can be made of: whoever waits for its end is told that there is none."""
@@ -346,6 +335,13 @@ def describe(error: BaseException) -> Failure:
     return Failure(
         "unexpected", "Something unexpected happened", "TrayClaw has a mistake here.", "The log file has the details."
     )
+
+
+def _take_note(turn: Turn, text: str) -> None:
+    """A person said it, with what they quote in it."""
+    turn.taint.saw(text)
+    for source in quoted_sources(text):
+        turn.taint.read(source, "")
 
 
 def _reply(answer: str, status: TurnStatus, failure: Failure | None) -> str:

@@ -109,7 +109,8 @@ class TurnRunner:
         except Exception as error:
             log.exception("turn %d failed", turn.id)
             status, failure = "failed", describe(error)
-        await unbroken(self.recorder.finish(turn, status, failure))
+        reworded = status == "stopped" and self.waiting is not None and self.waiting.is_reworded(item)
+        await unbroken(self.recorder.finish(turn, status, failure, reworded=reworded))
 
     async def _think_and_act(self, turn: Turn) -> None:
         live = LiveOutput(turn.item.conversation_id, turn.id, self.publish, self.scrub)

@@ -18,9 +18,8 @@ _TITLE_CHARS = 60
 
 def ensure(db: sqlite3.Connection, channel: str, chat_id: str, title: str = "") -> int:
     """The id of the conversation of that chat, created when new."""
-    row = db.execute("SELECT id FROM conversations WHERE channel = ? AND chat_id = ?", (channel, chat_id)).fetchone()
-    if row is not None:
-        return int(row[0])
+    if (found := known(db, channel, chat_id)) is not None:
+        return found
     now = time.time()
     cursor = db.execute(
         "INSERT INTO conversations (channel, chat_id, title, model, created_at, updated_at, preview, context_from)"

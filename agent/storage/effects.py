@@ -8,6 +8,8 @@ import time
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from agent.views import LOOKS
+
 State = Literal["begun", "done", "failed", "denied"]
 
 
@@ -52,14 +54,18 @@ def of_turn(db: sqlite3.Connection, turn_id: int) -> list[Mapping[str, Any]]:
 
 
 def happened(db: sqlite3.Connection, turn_id: int) -> list[str]:
-    """Summaries of what a turn did or may have done to the world; reading and asking do not count, nor does starting a
-    subagent: what that one does has rows of its own."""
-    rows = db.execute(
-        "SELECT summary FROM effects WHERE turn_id = ? AND kind NOT IN ('read', 'find', 'follow', 'ask', 'delegate')"
-        " AND state != 'denied' ORDER BY id",
-        (turn_id,),
-    )
-    return [row["summary"] for row in rows]
+    """Summaries of what a turn did or may have done to the world. A request counts: an address may be one that acts."""
+    return [row["summary"] for row in _not_denied(db, turn_id) if row["kind"] == "fetch" or row["kind"] not in LOOKS]
+
+
+def changed(db: sqlite3.Connection, turn_id: int) -> bool:
+    """Whether a turn did or may have done more than look."""
+    return any(row["kind"] not in LOOKS for row in _not_denied(db, turn_id))
+
+
+def _not_denied(db: sqlite3.Connection, turn_id: int) -> list[sqlite3.Row]:
+    query = "SELECT kind, summary FROM effects WHERE turn_id = ? AND state != 'denied' ORDER BY id"
+    return db.execute(query, (turn_id,)).fetchall()
 
 
 def _json(detail: Mapping[str, Any]) -> str:

@@ -84,10 +84,31 @@ def get(db: sqlite3.Connection, conversation_id: int, inbox_id: int) -> Waiting 
     return waiting(row) if row is not None else None
 
 
-def find(db: sqlite3.Connection, channel: str, transport_id: str) -> tuple[Waiting, str] | None:
-    """The message of that transport id and its state; None when it never came."""
-    row = db.execute("SELECT * FROM inbox WHERE channel = ? AND transport_id = ?", (channel, transport_id)).fetchone()
-    return (waiting(row), str(row["state"])) if row is not None else None
+def wordings(db: sqlite3.Connection, channel: str, transport_id: str) -> list[tuple[Waiting, str]]:
+    """The message of that transport id and what its person reworded it to, oldest first, each with its state; empty
+    when it never came."""
+    rows = db.execute(
+        "SELECT * FROM inbox WHERE channel = :channel AND (transport_id = :id"
+        " OR (transport_id >= :id || ':' AND transport_id < :id || ';')) ORDER BY id",
+        {"channel": channel, "id": transport_id},
+    ).fetchall()
+    return [(waiting(row), str(row["state"])) for row in rows if row["sender_id"] == rows[0]["sender_id"]]
+
+
+def came(db: sqlite3.Connection, channel: str, transport_id: str) -> bool:
+    """Whether a message was received before."""
+    found = db.execute("SELECT 1 FROM inbox WHERE channel = ? AND transport_id = ?", (channel, transport_id))
+    return found.fetchone() is not None
+
+
+def taken_along(db: sqlite3.Connection, inbox_id: int) -> list[Waiting]:
+    """What is worked on by the turn of this message besides it: of a conversation a process works on one at a time."""
+    rows = db.execute(
+        "SELECT o.* FROM inbox i JOIN inbox o ON o.conversation_id = i.conversation_id AND o.owner = i.owner"
+        " WHERE i.id = ? AND o.id != i.id AND o.state = 'working' ORDER BY o.id",
+        (inbox_id,),
+    )
+    return [waiting(row) for row in rows]
 
 
 def replace(db: sqlite3.Connection, inbox_id: int, message: Message) -> bool:

@@ -10,8 +10,11 @@ from dataclasses import asdict, dataclass
 
 from agent.events import Failure, TurnStatus
 from agent.providers.types import NOTHING, Message, Reasoning, Text, ToolCall, ToolResult
-from agent.storage import messages, outbox, usage
-from agent.views import ReasoningItem, SentItem, TextItem, ToolItem, TurnItem, TurnRow, TurnView
+from agent.storage import inbox, messages, outbox, usage
+from agent.storage.inbox import Waiting
+from agent.views import LOOKS, ReasoningItem, SentItem, TextItem, ToolItem, TurnItem, TurnRow, TurnView
+
+_JOINED = Message("notice", (Text("Answered together with the message before."),))
 
 
 def begin(db: sqlite3.Connection, conversation_id: int, inbox_id: int, model: str) -> int:
@@ -119,13 +122,12 @@ class Asker:
     chat_id: str
     role: str
     name: str
-    sender_id: str
 
 
 def asker(db: sqlite3.Connection, turn_id: int) -> Asker | None:
     """Of one turn; None when it does not exist."""
     row = db.execute(
-        "SELECT i.channel, i.chat_id, i.sender_role, i.sender_name, i.sender_id FROM turns t"
+        "SELECT i.channel, i.chat_id, i.sender_role, i.sender_name FROM turns t"
         " JOIN inbox i ON i.id = t.inbox_id WHERE t.id = ?",
         (turn_id,),
     ).fetchone()
@@ -158,6 +160,22 @@ def of_message(db: sqlite3.Connection, inbox_id: int) -> int | None:
     """The last turn on a message, however it ended."""
     row = db.execute("SELECT MAX(id) FROM turns WHERE inbox_id = ?", (inbox_id,)).fetchone()
     return int(row[0]) if row[0] is not None else None
+
+
+def close_joined(db: sqlite3.Connection, item: Waiting, status: TurnStatus) -> None:
+    """A message that another one's turn took along stands in the conversation as such."""
+    own = begin(db, item.conversation_id, item.id, "")
+    messages.append(db, item.conversation_id, own, [_JOINED])
+    finish(db, own, status)
+    inbox.finish(db, item.id)
+
+
+def is_joined(db: sqlite3.Connection, turn_id: int) -> bool:
+    """Whether it only says that another turn took the message along."""
+    row = db.execute(
+        "SELECT 1 FROM messages WHERE turn_id = ? AND role = 'notice' AND parts = ?", (turn_id, messages.dump(_JOINED))
+    ).fetchone()
+    return row is not None
 
 
 def discard(db: sqlite3.Connection, turn_id: int) -> None:
@@ -215,7 +233,7 @@ def recent(db: sqlite3.Connection, limit: int) -> list[TurnRow]:
 _VIEW = (
     "SELECT i.id AS inbox_id, i.parts, i.sender_id, i.sender_name, i.received_at, t.id AS turn_id, t.status, t.model,"
     " t.seconds, t.failure, t.undone_at, EXISTS (SELECT 1 FROM effects e WHERE e.turn_id = t.id AND e.state != 'denied'"
-    "   AND e.kind NOT IN ('read', 'fetch', 'find', 'follow', 'ask', 'delegate')) AS acted,"
+    f"   AND e.kind NOT IN {LOOKS}) AS acted,"
     " (SELECT CASE WHEN o.uncertain AND o.state != 'failed' THEN 'uncertain'"
     "   WHEN o.state = 'sending' THEN 'waiting' WHEN o.state = 'dropped' THEN '' ELSE o.state END"
     "   FROM outbox o WHERE o.turn_id = t.id AND o.channel != 'local' ORDER BY o.id DESC LIMIT 1) AS delivery"

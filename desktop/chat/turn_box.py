@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from agent.events import Approval, ApprovalChoice, Failure, Question, TurnFinished, TurnStatus
 from agent.providers.types import Usage
-from agent.views import ReasoningItem, Receipt, SentItem, TextItem, ToolItem, TurnItem, TurnView, UndoReport
+from agent.views import LOOKS, ReasoningItem, Receipt, SentItem, TextItem, ToolItem, TurnItem, TurnView, UndoReport
 from desktop import theme
 from desktop.chat.approval_card import ApprovalCard
 from desktop.chat.bubble import Question as Message
@@ -29,7 +29,6 @@ from desktop.widgets import TextLabel, identify
 
 State = TurnStatus | Literal["waiting", "running"]
 GAP = 12  # px between the parts of a turn
-LOOKS = ("read", "fetch", "find", "follow", "ask", "delegate")
 """Kinds of effects that change nothing by themselves."""
 
 

@@ -1,6 +1,7 @@
 """E-mail at Dovecot and Postfix: what people get, and what survives trouble."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 
 from agent.channels.channel import Button, Inbound, Outbound
 from agent.errors import ChannelError, StorageError
+from agent.storage.database import Database
 from tests.agent.email_kit import at, changed, deliver, mail, mails
 from tests.conftest import LogGuard
 from tests.peers.mail_servers import ADA, AGENT, BOB, PASSWORDS, STRANGER, MailServers, mail_servers, why_not
@@ -225,6 +227,15 @@ async def test_numbers_given_out_anew_lose_and_repeat_nothing(tmp_path: Path, se
         )
     await deliver(servers, mail("while away", subject="", message_id="<2@friend.test>"))
     await mails(servers, AGENT, 2)
+    # The very first start, as if it were later in the second in which that mail came: servers tell whole seconds.
+    names = (path.name for path in servers.maildir(AGENT).rglob("[0-9]*.V*"))
+    came = max(int(name.partition(".")[0]) for name in names)
+    database = await asyncio.to_thread(Database.open, tmp_path / "trayclaw.db")
+    position = json.dumps({**json.loads(before), "began": came + 0.9})
+    await database.write(
+        lambda db: db.execute("UPDATE channel_notes SET value = ? WHERE value = ?", (position, before))
+    )
+    await asyncio.to_thread(database.close)
     servers.stop_dovecot()
     for path in servers.maildir(AGENT).glob("dovecot*"):
         path.unlink()

@@ -114,3 +114,16 @@ def test_a_growing_answer_shows_its_beginning_when_it_is_long() -> None:
 def test_a_note_stands_above_the_text_if_there_is_room() -> None:
     assert with_note("(again)", "text") == "-# (again)\ntext"
     assert with_note("(again)", "x" * 1995) is None
+
+
+@pytest.mark.parametrize(
+    ("markdown", "shown"),
+    [
+        ("**use `a**b` here**", "use a**b here"),
+        ("*[words](https://a.test/*/b)*", "words"),
+        ("**a**__b__", "ab"),
+        ("~~x `y~~z`~~", "x y~~z"),
+    ],
+)
+def test_a_span_is_not_ended_by_what_stands_in_it(markdown: str, shown: str) -> None:
+    assert visible(to_discord(markdown)) == shown

@@ -193,7 +193,7 @@ async def test_a_careful_conversation_asks_where_the_others_do_not(
 async def edited(service: AgentService, conversation: int, before: str, text: str) -> int | None:
     row = await service.conversation(conversation)
     number = time.monotonic_ns()
-    inbound = Inbound(row.channel, f"edit-{number}", row.chat_id, "owner", "owner", text, edits=before)
+    inbound = Inbound(row.channel, f"{before}:{number}", row.chat_id, "owner", "owner", text, edits=before)
     return await service._intake.accept(inbound, "owner")
 
 

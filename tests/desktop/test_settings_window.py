@@ -103,7 +103,7 @@ async def test_removing_a_key_asks_once(window: SettingsWindow, service: AgentSe
     await service.set_key("local", "sk-1")
     page = await ready(window)
     row = page.rows()[0]
-    await until(lambda: row.view.has_key)
+    await until(lambda: row.view.has_key and row.isVisible())  # a layout shows what it is given with the next event
     row._ask_removal()
     assert row.confirm.isVisible()
     row.keep.click()
