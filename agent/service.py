@@ -733,10 +733,6 @@ class AgentService:
             self.events.publish(SettingsChanged(("undelivered",)))
         return dropped
 
-    def network_changed(self) -> None:
-        """The system says that the network is back or another one: channels connect anew at once."""
-        self._connectors.wake()
-
     async def set_conversation_modes(
         self,
         conversation_id: int,
@@ -798,7 +794,7 @@ class AgentService:
     async def _tidy(self) -> None:
         while True:
             await asyncio.to_thread(self._history.ledger.tidy)
-            await asyncio.to_thread(self._post.tidy)
+            await self._post.tidy()
             await asyncio.sleep(TIDY_SECONDS)
 
     def _keep(self, work: Coroutine[Any, Any, None]) -> None:
@@ -844,6 +840,10 @@ class AgentService:
             self._keep(self._titles.give(event))
 
     async def _take_in(self, inbound: Inbound, role: Role) -> int | None:
+        if bool(inbound.files) and await self._database.read(
+            lambda db: inbox.came(db, inbound.channel, inbound.transport_id)
+        ):
+            return None  # delivered once more: nothing is heard, and paid for, twice
         return await self._intake.accept(await self._voices.hear(inbound), role)
 
     async def _drop(self, item: Any) -> None:

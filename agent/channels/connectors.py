@@ -98,10 +98,6 @@ class Connectors:
         await self._delivery.stop()
         await self._supervisor.stop_all()
 
-    def start(self, name: str) -> None:
-        """Connect in the background. Raises `UsageError` for an unknown name."""
-        self._supervisor.start(name)
-
     async def stop(self, name: str) -> None:
         """Disconnect. Raises `UsageError` for an unknown name."""
         await self._supervisor.stop(name)
@@ -120,10 +116,6 @@ class Connectors:
             elif not was.enabled or _place(was) != _place(wanted):
                 await self._supervisor.restart(name)
 
-    def is_running(self, name: str) -> bool:
-        """Whether it is connected or tries to be."""
-        return any(one.name == name and one.state != "stopped" for one in self.health())
-
     def is_connected(self, name: str) -> bool:
         """Whether messages leave now."""
         return self._supervisor.channel(name) is not None
@@ -135,10 +127,6 @@ class Connectors:
     def deliver(self, outbox_id: int) -> None:
         """Something was put into the outbox: send it."""
         self._delivery.put(outbox_id)
-
-    def wake(self) -> None:
-        """The computer slept or its network changed: connect anew at once."""
-        self._supervisor.wake()
 
     def look_for_tokens(self) -> None:
         """Ask the keyring which channels have a token; `ChannelChanged` tells. At the start that is only done for those
@@ -243,6 +231,11 @@ def has_keys(name: str, found: Collection[str]) -> bool:
     """Whether a channel has what it needs, if these keys are stored."""
     there = [key in found for key in KEYS[name]]
     return any(there) if name in ONE_IS_ENOUGH else all(there)
+
+
+def missing_key(name: str, found: Collection[str]) -> str:
+    """The first key that a channel lacks, if these are stored; empty when it has what it needs."""
+    return "" if has_keys(name, found) else next(key for key in KEYS[name] if key not in found)
 
 
 def _place(section: ChannelSettings) -> dict[str, object]:

@@ -155,30 +155,22 @@ def _settle(number: int, *, again: bool) -> int:
 
 
 async def _list(service: AgentService, *, as_json: bool) -> None:
+    from agent.channels.connectors import missing_key
     from agent.cli.texts import table
 
+    stored = await service.stored_keys()
     enabled = {name: values["enabled"] for name, values in service.settings.channels.model_dump().items()}
     rows = []
     for health in service.channels():
         on = bool(enabled.get(health.name))
+        configured = not missing_key(health.name, stored)
         if as_json:
-            document = {"name": health.name, "label": health.label, "enabled": on, "configured": health.configured}
+            document = {"name": health.name, "label": health.label, "enabled": on, "configured": configured}
             print(json.dumps(document))
-        state = (
-            ("on" if on else "off")
-            if health.configured or not await _missing_keys(service, health.name)
-            else "no token"
-        )
+        state = ("on" if on else "off") if configured else "no token"
         rows.append((health.name, health.label, state))
     if not as_json:
         print(table(rows))
-
-
-async def _missing_keys(service: AgentService, name: str) -> list[str]:
-    from agent.channels.connectors import KEYS
-
-    stored = await service.stored_keys()
-    return [key for key in KEYS[name] if key not in stored]
 
 
 def _switch(name: str, *, on: bool) -> int:
@@ -187,14 +179,15 @@ def _switch(name: str, *, on: bool) -> int:
     from agent.cli.session import with_service
 
     async def work(service: AgentService) -> None:
+        from agent.channels.connectors import missing_key
         from agent.errors import UsageError
 
         known = [health.name for health in service.channels()]
         if name not in known:
             raise UsageError(f"There is no channel {name}.", hint=f"There is: {', '.join(known)}.")
         await service.change_settings({f"channels.{name}.enabled": on})
-        if on and (missing := await _missing_keys(service, name)):
-            print(f"{name} is on but has no token yet: trayclaw keys set {missing[0]}")
+        if on and (missing := missing_key(name, await service.stored_keys())):
+            print(f"{name} is on but has no token yet: trayclaw keys set {missing}")
         elif on and not resident_runs(service.paths):
             print(f"{name} is on. It connects while TrayClaw runs: start `trayclaw` or `trayclaw serve`.")
         else:

@@ -123,13 +123,12 @@ def _model(settings: Settings, known: set[str]) -> Finding:
 
 
 def _channels(settings: Settings, known: set[str]) -> Iterator[Finding]:
-    from agent.channels.connectors import KEYS, ONE_IS_ENOUGH, has_keys
+    from agent.channels.connectors import KEYS, ONE_IS_ENOUGH, missing_key
 
     for name, channel in settings.channels.model_dump().items():
         if not channel["enabled"]:
             yield Finding(name, "ok", "switched off")
-        elif not has_keys(name, known):
-            key = next(key for key in KEYS[name] if key not in known)
+        elif key := missing_key(name, known):
             what = "it has no token" if len(KEYS[name]) == 1 or name in ONE_IS_ENOUGH else f"it has no token {key}"
             yield Finding(name, "fail", f"switched on, but {what}", f"trayclaw keys set {key}")
         elif not channel["owners"] and "allowed_senders" in channel:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from agent.cli.safe import typed
 from agent.cli.session import on_signals, stop_signals
+from agent.core.questions import NOBODY
 from agent.events import (
     Approval,
     ApprovalAsked,
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from agent.service import AgentService
 
 BY = "terminal"
-NOBODY = "nobody"
-"""What is told in place of a person where there is none."""
 
 
 class View(Protocol):

@@ -27,8 +27,8 @@ ARRIVAL_SECONDS: Final = 5.0
 """How long it is watched on its way; then it goes on alone."""
 WHENCE: Final = "[Nobody wrote here; you sent the following from another conversation.]"
 """A history begins with a word of the other side, and alternates."""
-KEPT_SECONDS: Final = 2 * 86_400.0
-"""Copies of files are kept for longer than delivery tries."""
+KEPT_SECONDS: Final = 86_400.0
+"""Copies of files that nobody waits for any more are removed so long after they were made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,14 +130,17 @@ class PostOffice:
             raise
         return copies
 
-    def tidy(self) -> None:
-        """Remove copies that are delivered or given up. Blocks."""
-        if not self.folder.is_dir():
-            return
+    async def tidy(self) -> None:
+        """Remove copies that are delivered or given up; one that waits, or that a person may send again, stays."""
+        wanted = await self.database.read(outbox.undelivered_files)
+        await asyncio.to_thread(self._remove_all_but, {folder for path in wanted for folder in path.parents})
+
+    def _remove_all_but(self, wanted: set[Path]) -> None:
         oldest = time.time() - KEPT_SECONDS
-        for folder in self.folder.iterdir():
-            if folder.stat().st_mtime < oldest:
-                shutil.rmtree(folder, ignore_errors=True)
+        for folder in self.folder.iterdir() if self.folder.is_dir() else ():
+            with contextlib.suppress(FileNotFoundError):  # a call that failed has removed its own
+                if folder not in wanted and folder.stat().st_mtime < oldest:
+                    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _put_down(db: Connection, to: Recipient, said: str, sources: Sequence[str]) -> int:

@@ -24,6 +24,8 @@ only stored."""
 _BYTES_PER_CHAR: Final = 100
 """Opus at 32 kbit/s has 4,000 bytes a second, which models count as some 10 tokens."""
 _ANSWER_TOKENS: Final = 1000
+_LONGEST_SECONDS: Final = 60.0
+"""What is written after it in the same chat waits so long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class Voices:
         """The message with what was spoken as its text. What cannot be heard is said in its place."""
         reference = self.settings().audio.transcribe
         spoken = [file for file in inbound.files if file.name.startswith(SPOKEN)]
-        if not reference or not spoken:
+        if not reference or not spoken or inbound.edits:
             return inbound
         words = [await self._words(reference, file, inbound.channel) for file in spoken]
         return replace(inbound, text="\n\n".join(part for part in (inbound.text, *words) if part))
@@ -52,13 +54,14 @@ class Voices:
             )
             try:
                 async with self.budget.account("transcription", None, channel).call(target, request) as meter:
-                    text, usage = await transcribe(wire, target.model, file.name, file.media_type, data)
+                    async with asyncio.timeout(_LONGEST_SECONDS):
+                        text, usage = await transcribe(wire, target.model, file.name, file.media_type, data)
                     if usage is not None:
                         meter.heard(Finished(Completion(text, usage=usage)))
             finally:
                 await wire.aclose()
-        except (TrayClawError, OSError) as error:
+        except (TrayClawError, OSError, TimeoutError) as error:
             log.info("a voice message could not be heard: %s", error)
-            why = error.title if isinstance(error, TrayClawError) else error.strerror
+            why = error.title if isinstance(error, TrayClawError) else error.strerror or "it took too long"
             return f"[a voice message that could not be heard: {why}]"
         return text or "[a voice message without words]"

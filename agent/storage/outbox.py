@@ -189,6 +189,12 @@ def give_up(db: sqlite3.Connection, outbox_id: int) -> bool:
     return bool(cursor.rowcount)
 
 
+def undelivered_files(db: sqlite3.Connection) -> list[Path]:
+    """The files of all that waits or did not arrive."""
+    rows = db.execute("SELECT extras FROM outbox WHERE state IN ('waiting', 'sending', 'failed')")
+    return [Path(path) for row in rows for path in json.loads(row["extras"]).get("files", ())]
+
+
 def recover(db: sqlite3.Connection) -> list[int]:
     """After a crash: what was being sent waits again, marked as uncertain. Returns these ids."""
     rows = db.execute("SELECT id FROM outbox WHERE state = 'sending'").fetchall()

@@ -233,12 +233,12 @@ def recent(db: sqlite3.Connection, limit: int) -> list[TurnRow]:
 _VIEW = (
     "SELECT i.id AS inbox_id, i.parts, i.sender_id, i.sender_name, i.received_at, t.id AS turn_id, t.status, t.model,"
     " t.seconds, t.failure, t.undone_at, EXISTS (SELECT 1 FROM effects e WHERE e.turn_id = t.id AND e.state != 'denied'"
-    f"   AND e.kind NOT IN {LOOKS}) AS acted,"
+    "   AND e.kind NOT IN <looks>) AS acted,"
     " (SELECT CASE WHEN o.uncertain AND o.state != 'failed' THEN 'uncertain'"
     "   WHEN o.state = 'sending' THEN 'waiting' WHEN o.state = 'dropped' THEN '' ELSE o.state END"
     "   FROM outbox o WHERE o.turn_id = t.id AND o.channel != 'local' ORDER BY o.id DESC LIMIT 1) AS delivery"
     " FROM inbox i LEFT JOIN turns t ON t.id = (SELECT MAX(id) FROM turns WHERE inbox_id = i.id)"
-)
+).replace("<looks>", str(LOOKS))
 
 
 def _views(db: sqlite3.Connection, rows: list[sqlite3.Row]) -> list[TurnView]:

@@ -126,6 +126,11 @@ def test_channels_are_switched_in_the_settings() -> None:
     assert "It connects while TrayClaw runs" in started.out
     assert trayclaw("config", "get", "channels.telegram.enabled").out == "true\n"
     assert trayclaw("channels", "list", env=token).out.splitlines()[0].split() == ["telegram", "Telegram", "on"]
+    password = {"TRAYCLAW_KEY_EMAIL": "a password"}
+    assert trayclaw("channels", "start", "email", env=password).out.startswith("email is on. It connects")
+    listed = [line.split() for line in trayclaw("channels", "list", env=password).out.splitlines()]
+    assert ["email", "E-mail", "on"] in listed
+    assert "keys set email\n" in trayclaw("channels", "start", "email").out
     assert trayclaw("channels", "stop", "telegram").out == "telegram is off.\n"
     assert trayclaw("config", "get", "channels.telegram.enabled").out == "false\n"
     assert trayclaw("channels", "start", "carrier-pigeon").code == 2

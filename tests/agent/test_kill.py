@@ -101,6 +101,39 @@ async def test_what_was_done_is_not_done_again_but_shown_as_interrupted(model: M
         await service.stop()
 
 
+async def test_what_joined_a_turn_that_had_acted_is_not_done_again(model: ModelServer, paths: Paths) -> None:
+    paths.config_file.write_text(paths.config_file.read_text() + '[turn]\nqueue = "steer"\n')
+    call = Call("run_command", {"command": "echo x >> count"})
+    model.script = [Reply("I start.", calls=[call]), Reply("and th", ending=Ending.HANG)]
+    async with doomed("run it", "and send it"):
+        await model.wait_for_chats(2)
+        assert model.chats[1].last_text == "and send it", "the running turn took it along"
+
+    service = await AgentService.start(paths, resident=True)
+    try:
+        assert await statuses(service) == ["interrupted", "interrupted"]
+        await asyncio.sleep(0.3)
+        assert service.busy_conversations() == () and len(model.chats) == 2
+        assert (paths.workspace / "count").read_text() == "x\n"
+    finally:
+        await service.stop()
+
+
+async def test_what_was_collected_is_answered_together_at_the_next_start(model: ModelServer, paths: Paths) -> None:
+    paths.config_file.write_text(paths.config_file.read_text() + '[turn]\nqueue = "collect"\n')
+    model.script = Reply("one two", ending=Ending.HANG)
+    async with doomed("one", "two", "three"):
+        await model.wait_for_chats()
+
+    model.script = Reply("All three.")
+    service = await AgentService.start(paths, resident=True)
+    try:
+        await until(lambda: _done(service, 3))
+        assert len(model.chats) == 2
+    finally:
+        await service.stop()
+
+
 async def test_a_question_of_a_process_that_is_gone_cannot_be_answered_any_more(
     model: ModelServer, paths: Paths
 ) -> None:

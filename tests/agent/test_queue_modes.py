@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -12,6 +13,7 @@ from agent.events import TurnFinished, TurnJoined, TurnStarted
 from agent.paths import Paths
 from agent.service import AgentService
 from agent.settings import QueueMode
+from agent.storage import effects, outbox
 from tests.agent.conftest import Heard, until
 from tests.peers.model_server import ModelServer, Request
 from tests.peers.replies import Call, Reply
@@ -276,3 +278,84 @@ async def test_strangers_words_do_not_replace_a_persons(
     other = Inbound(row.channel, "e1", row.chat_id, "somebody", "", "theirs", edits="m1")
     assert await service._intake.accept(other, "paired") is None
     assert len(heard.of(TurnStarted)) == 1
+
+
+async def test_the_last_of_several_edits_is_what_counts(
+    service: AgentService, model: ModelServer, heard: Heard
+) -> None:
+    model.script = lambda request: Reply(f"re: {request.last_text}")
+    conversation = await service.new_conversation()
+    await first(service, conversation, "What is 2 + 3?")
+    await heard.wait(TurnFinished)
+    for number, text in enumerate(("What is 2 * 3?", "What is 2 * 4?"), start=2):
+        assert await edited(service, conversation, "m1", text)
+        await heard.wait(TurnFinished, number)
+    assert said(model.chats[-1]) == ["What is 2 * 4?"]
+    assert await edited(service, conversation, "m1", "What is 2 * 4?") is None, "nothing but the time changed"
+    assert len(model.chats) == 3
+
+
+async def test_what_was_acted_upon_is_not_asked_again_by_a_second_edit(
+    service: AgentService, model: ModelServer, heard: Heard
+) -> None:
+    model.script = [Reply(calls=(Call("run_command", {"command": "echo x >> done.txt"}),)), Reply("Done.")]
+    conversation = await service.new_conversation()
+    await first(service, conversation, "do it")
+    await heard.wait(TurnFinished)
+    for number, text in enumerate(("do it twice", "do it thrice"), start=2):
+        await edited(service, conversation, "m1", text)
+        assert "already acted" in (await heard.wait(TurnFinished, number)).text
+    assert len(model.chats) == 2
+
+
+async def test_what_was_only_looked_up_is_asked_again(service: AgentService, model: ModelServer, heard: Heard) -> None:
+    model.script = lambda request: Reply(f"re: {request.last_text}")
+    conversation = await service.new_conversation()
+    await first(service, conversation, "weather in Pairs?")
+    turn = (await heard.wait(TurnFinished)).turn_id
+    await service._database.write(lambda db: effects.begin(db, turn, "c", "web_search", "fetch", "Search", {}))
+    assert await edited(service, conversation, "m1", "weather in Paris?")
+    assert (await heard.wait(TurnFinished, 2)).text == "re: weather in Paris?"
+
+
+async def test_nobody_is_told_of_a_stop_when_they_edit(service: AgentService, model: ModelServer, heard: Heard) -> None:
+    model.script = [Reply("a half", before=asyncio.Event()), Reply("Better.")]
+    wrong = Inbound("telegram", "7:1", "7", "7", "Ada", "wrong")
+    await service._intake.accept(wrong, "owner")
+    await model.wait_for_chats()
+    await service._intake.accept(replace(wrong, transport_id="7:1:99", edits="7:1", text="right"), "owner")
+    await heard.wait(TurnFinished, 2)
+    sent = await service._database.read(lambda db: outbox.waiting(db, "telegram"))
+    assert [row.text for row in sent] == ["Better."]
+
+
+async def test_a_waiting_message_that_becomes_a_command_is_one(
+    service: AgentService, model: ModelServer, heard: Heard
+) -> None:
+    go_on = asyncio.Event()
+    model.script = [Reply("One.", before=go_on)]
+    conversation = await service.new_conversation()
+    await first(service, conversation, "first")
+    await first(service, conversation, "status", "m2")
+    await model.wait_for_chats()
+    await edited(service, conversation, "m2", "/status")
+    assert "Spent:" in (await heard.wait(TurnFinished)).text
+    go_on.set()
+    await heard.wait(TurnFinished, 2)
+    await until(lambda: service._lanes.active() == ())
+    assert len(model.chats) == 1
+
+
+async def test_what_others_wrote_after_it_waits_while_it_is_worked_on(
+    service: AgentService, model: ModelServer, heard: Heard
+) -> None:
+    go_on = asyncio.Event()
+    model.script = [Reply("One.", before=go_on), Reply("Two.")]
+    conversation = await service.new_conversation()
+    await first(service, conversation, "first")
+    await model.wait_for_chats()
+    await first(service, conversation, "second", "m2")
+    assert await edited(service, conversation, "m1", "first!") is None
+    go_on.set()
+    await heard.wait(TurnFinished, 2)
+    assert [event.text for event in heard.of(TurnFinished)] == ["One.", "Two."], "it keeps its answer"

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
+import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -112,6 +114,17 @@ async def test_a_file_goes_to_the_chat_that_asked_as_it_was_then(
     assert copy.name == "report.txt" and copy.read_text() == "42"
     assert paths.data in copy.parents, "no tool reaches it there"
     assert "as soon as telegram is connected" in heard.of(ToolFinished)[0].text
+
+    week = time.time() - 7 * 86_400
+    os.utime(copy.parents[1], (week, week))
+    await service._post.tidy()
+    assert copy.exists(), "it waits for its channel, however long"
+    await service._database.write(lambda db: outbox.mark_failed(db, sent.id, "gone"))
+    await service._post.tidy()
+    assert copy.exists(), "a person may send it again"
+    await service.give_up_delivery(sent.id)
+    await service._post.tidy()
+    assert not copy.exists()
 
 
 @pytest.mark.parametrize("role", ["paired", "member"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -113,3 +113,18 @@ async def test_other_recordings_and_those_of_no_model_are_only_stored(
     await service._take_in(Inbound("telegram", "2", "7", "7", "Ada", "", files=again.files), "owner")
     await heard.wait(TurnFinished, 2)
     assert ear.heard == []
+
+
+async def test_what_is_delivered_once_more_or_edited_is_not_heard_again(
+    service: AgentService, ear: Ear, model: ModelServer, heard: Heard, tmp_path: Path
+) -> None:
+    model.script = Reply("Noted.")
+    message = spoken(tmp_path)
+    await service._take_in(message, "owner")
+    await heard.wait(TurnFinished)
+    assert await service._take_in(message, "owner") is None
+    await service._take_in(replace(message, transport_id="1:99", edits="1", text="with a caption"), "owner")
+    await heard.wait(TurnFinished, 2)
+    assert len(ear.heard) == 1
+    assert model.chats[-1].last_text.startswith("with a caption")
+    assert model.chats[-1].last_text.count("[file: ") == 1

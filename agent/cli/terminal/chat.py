@@ -165,6 +165,8 @@ class TerminalChat:
                     self._console.print()
                 self._console.print(AnswerMarkdown(visible(item.text)))
             elif isinstance(item, SentItem):
+                if item.text:
+                    self._console.print(AnswerMarkdown(visible(item.text)))
                 for path in item.files:
                     self._console.print(Text(f"  {visible(str(path), one_line=True)}"))
             elif isinstance(item, ToolItem):
