@@ -20,6 +20,7 @@ from agent.core.budget import Budget
 from agent.core.commands import CommandDesk
 from agent.core.compaction import Compactor
 from agent.core.context import Prompt, Transcripts
+from agent.core.deliveries import Deliveries
 from agent.core.grants import Grants
 from agent.core.history import History
 from agent.core.intake import Intake
@@ -29,6 +30,7 @@ from agent.core.pins import Pins
 from agent.core.post import PostOffice
 from agent.core.questions import QuestionDesk
 from agent.core.record import TurnRecorder
+from agent.core.servers import ServerDesk
 from agent.core.spending import Spending
 from agent.core.subagent import Subagents
 from agent.core.titles import Titles
@@ -41,7 +43,6 @@ from agent.events import (
     ApprovalAsked,
     ApprovalChoice,
     ConversationChanged,
-    DeliveryChanged,
     Event,
     EventBus,
     PairingAsked,
@@ -69,7 +70,7 @@ from agent.safety.workspace import Workspace
 from agent.settings import QueueMode, SafetyMode, Settings, SettingsFile
 from agent.skills.library import Skills
 from agent.storage import approvals as approval_rows
-from agent.storage import conversations, effects, inbox, messages, outbox, turns
+from agent.storage import conversations, effects, inbox, messages, turns
 from agent.storage import questions as question_rows
 from agent.storage.conversations import LOCAL
 from agent.storage.database import Database
@@ -79,7 +80,7 @@ from agent.tools.ask_user import ask_tool
 from agent.tools.builtin import built_in_toolbox
 from agent.tools.finding import Finder
 from agent.tools.mcp import McpServers
-from agent.tools.mcp_reach import McpParts, check_server, secret_names
+from agent.tools.mcp_reach import McpParts, secret_names
 from agent.tools.send_message import send_tool
 from agent.tools.sessions import Sessions
 from agent.tools.skills import skill_tools
@@ -88,7 +89,6 @@ from agent.views import (
     ChannelHealth,
     Conversation,
     Group,
-    McpServerView,
     PairingRequest,
     Person,
     ProviderView,
@@ -96,7 +96,6 @@ from agent.views import (
     SandboxView,
     TurnRow,
     TurnView,
-    Undelivered,
     UndoReport,
 )
 
@@ -167,6 +166,7 @@ class AgentService:
                 changed=lambda name: publish(SettingsChanged((f"mcp.{name}",))),
             )
         )
+        self.servers = ServerDesk(self._mcp, self._grants, lambda: self._settings, self.change_settings)
         self._post = PostOffice(
             database,
             self.events,
@@ -250,6 +250,7 @@ class AgentService:
             self.events,
             lambda: self.workspace().root,
         )
+        self.deliveries = Deliveries(database, publish, self._connectors.deliver)
         self._voices = Voices(self._router.directory, budget, lambda: self._settings)
         self._questions = ChatQuestions(database, self._approvals, self._wanted, self._owners, self._connectors.deliver)
         self.events.subscribe(self._heard)
@@ -612,53 +613,6 @@ class AgentService:
         users = await self.secrets.known(secret_user(name) for name in dict.fromkeys(names))
         return [user.partition(":")[2] for user in users]
 
-    # --- outside tools ----------------------------------------------------------------------------------------------
-    def mcp_servers(self) -> tuple[McpServerView, ...]:
-        """The MCP servers of the settings and how they are; changes are told by `SettingsChanged("mcp.NAME")`."""
-        return self._mcp.views()
-
-    def wake_mcp(self) -> None:
-        """Start the enabled MCP servers in the background, as the first turn does."""
-        self._mcp.wake()
-
-    async def test_mcp(self, name: str) -> McpServerView:
-        """Connect anew and tell how it went. Raises `UsageError`."""
-        return await self._mcp.restart(name)
-
-    async def add_mcp(
-        self,
-        name: str,
-        *,
-        command: Sequence[str] = (),
-        url: str = "",
-        env: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-        network: bool = False,
-    ) -> None:
-        """Write a server into the settings; values of `env` and `headers` may be `keyring:NAME`.
-
-        Raises `UsageError` for what cannot be one, `ConfigError` for a name that cannot be.
-        """
-        check_server(name, command, url, self._settings.mcp)
-        values: dict[str, Any] = {
-            f"{part}.{key}": value
-            for part, given in (("env", env), ("headers", headers))
-            for key, value in (given or {}).items()
-        }
-        values |= {"url": url} if url else {"command": command[0], "args": tuple(command[1:]) or None}
-        values |= {"network": True} if network else {}
-        await self.change_settings({f"mcp.{name}.{key}": value for key, value in values.items()})
-
-    async def remove_mcp(self, name: str) -> None:
-        """End a server and forget it, with what was accepted of it. Raises `UsageError`."""
-        await self._mcp.forget(name)
-        await self.change_settings({f"mcp.{name}": None})
-
-    async def permit_unfenced_mcp(self, name: str) -> None:
-        """Start this program without a sandbox, now and later; `grants` lists it. Raises `UsageError`."""
-        await self._grants.add(self._mcp.unfenced_rule(name), None, "desktop")
-        await self._mcp.restart(name)
-
     # --- channels and people ----------------------------------------------------------------------------------------
     def channels(self) -> tuple[ChannelHealth, ...]:
         """All channels and how they are."""
@@ -707,31 +661,6 @@ class AgentService:
     async def disable_group(self, channel: str, group_id: str) -> bool:
         """Answer nobody there any more; False when it was not enabled."""
         return await self._connectors.access.disable_group(channel, group_id)
-
-    async def undelivered(self) -> list[Undelivered]:
-        """Answers that did not arrive and are not tried again, the newest first."""
-        return await self._database.read(outbox.undelivered)
-
-    async def resend(self, outbox_id: int) -> bool:
-        """Try an undelivered answer once more; False when it is not undelivered (any more)."""
-        row = await self._database.write(lambda db: outbox.again(db, outbox_id))
-        if row is None:
-            return False
-        self.events.publish(DeliveryChanged(row.conversation_id, row.id, "waiting"))
-        self._connectors.deliver(outbox_id)
-        return True
-
-    async def resend_turn(self, turn_id: int) -> bool:
-        """Try what did not arrive of a turn's answer once more; False when all did."""
-        found = await self._database.read(lambda db: outbox.failed_of(db, turn_id))
-        return any([await self.resend(outbox_id) for outbox_id in found])
-
-    async def give_up_delivery(self, outbox_id: int) -> bool:
-        """Take an undelivered answer off the list; it stays in its conversation."""
-        dropped = await self._database.write(lambda db: outbox.give_up(db, outbox_id))
-        if dropped:
-            self.events.publish(SettingsChanged(("undelivered",)))
-        return dropped
 
     async def set_conversation_modes(
         self,

@@ -102,7 +102,7 @@ class Bridge(QObject):
             return
         today, month, *_ = await service.spending.limits()
         pairings = tuple(await service.pairing_requests())
-        undelivered = tuple(one.outbox_id for one in await service.undelivered())
+        undelivered = tuple(one.outbox_id for one in await service.deliveries.undelivered())
         settings = service.settings
         # Nothing is awaited from here on: an event in between would be undone by an older picture.
         self.apply(

@@ -103,7 +103,7 @@ def group() -> typer.Typer:
 async def _undelivered(service: AgentService, *, as_json: bool) -> None:
     from agent.cli.texts import ago, table
 
-    found = await service.undelivered()
+    found = await service.deliveries.undelivered()
     if as_json:
         from dataclasses import asdict
 
@@ -139,7 +139,7 @@ def _settle(number: int, *, again: bool) -> int:
         from agent.cli.running import resident_runs
         from agent.errors import UsageError
 
-        done = await (service.resend(number) if again else service.give_up_delivery(number))
+        done = await (service.deliveries.resend(number) if again else service.deliveries.give_up(number))
         if not done:
             raise UsageError(f"No undelivered answer has the id {number}.", hint="See `trayclaw channels undelivered`.")
         if not again:

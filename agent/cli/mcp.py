@@ -48,7 +48,7 @@ def group() -> typer.Typer:
         """Add a server: a program that is started in the sandbox, or an address."""
 
         async def work(service: AgentService) -> None:
-            await service.add_mcp(
+            await service.servers.add(
                 name, command=command or (), url=url, env=_pairs(env), headers=_pairs(header), network=network
             )
             print(f"{name} is added. Try it: trayclaw mcp test {name}")
@@ -62,7 +62,7 @@ def group() -> typer.Typer:
         """Remove a server from the settings; its tools are asked about anew when it comes back."""
 
         async def work(service: AgentService) -> None:
-            await service.remove_mcp(name)
+            await service.servers.remove(name)
             print(f"{name} is removed.")
 
         from agent.cli.session import with_service
@@ -97,7 +97,7 @@ def group() -> typer.Typer:
         """Let the program be started where there is no sandbox; it has all your rights then."""
 
         async def work(service: AgentService) -> None:
-            await service.permit_unfenced_mcp(name)
+            await service.servers.permit_unfenced(name)
             print(f"{name} may be started without a sandbox. Take it back with: trayclaw grants revoke")
 
         from agent.cli.session import with_service
@@ -110,7 +110,7 @@ def group() -> typer.Typer:
 async def _list(service: AgentService, *, as_json: bool) -> None:
     from agent.cli.texts import table
 
-    views = service.mcp_servers()
+    views = service.servers.views()
     if as_json:
         for view in views:
             print(json.dumps({"name": view.name, "where": view.where, "enabled": view.enabled}, ensure_ascii=False))
@@ -138,7 +138,7 @@ async def _connected(service: AgentService, name: str) -> McpServerView:
     from agent.errors import ToolError
 
     await unlock(service)
-    view = await service.test_mcp(name)
+    view = await service.servers.test(name)
     if view.state == "ready":
         return view
     hint = f"Allow it with: trayclaw mcp allow {name}" if view.state == "unfenced" else "Look at `trayclaw mcp list`."

@@ -336,7 +336,7 @@ class Transcript(QObject):
 
     async def _resend(self, box: TurnBox) -> None:
         try:
-            await self._service.resend_turn(box.turn_id or 0)
+            await self._service.deliveries.resend_turn(box.turn_id or 0)
         except TrayClawError as error:
             box.show_undo_problem(f"{error} {error.hint}")
 

@@ -105,10 +105,10 @@ class AddServer(QWidget):
         name, where = self.name.text().strip(), self.where.text().strip()
         try:
             if self._is_address():
-                await self._service.add_mcp(name, url=where)
+                await self._service.servers.add(name, url=where)
             else:
                 command = shlex.split(where, posix=sys.platform != "win32")
-                await self._service.add_mcp(name, command=command, network=self.network.isChecked())
+                await self._service.servers.add(name, command=command, network=self.network.isChecked())
         except ValueError:
             self._say(self.tr("A quotation mark of the command is not closed."))
             return

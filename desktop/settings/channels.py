@@ -51,8 +51,8 @@ class ChannelsPage(SettingsPage):
             self.add(widget)
         for widget in (self.undelivered_title, self.undelivered, self.pairings, *people):
             widget.hide()
-        self.undelivered.resend.connect(lambda number: tasks.run(self._done(service.resend(number))))
-        self.undelivered.drop.connect(lambda number: tasks.run(self._done(service.give_up_delivery(number))))
+        self.undelivered.resend.connect(lambda number: tasks.run(self._done(service.deliveries.resend(number))))
+        self.undelivered.drop.connect(lambda number: tasks.run(self._done(service.deliveries.give_up(number))))
         self.groups.left.connect(lambda channel, group: tasks.run(self._done(service.disable_group(channel, group))))
         bridge.delivery_changed.connect(self._something_changed)
         bridge.channel_changed.connect(self._channel_changed)
@@ -88,7 +88,7 @@ class ChannelsPage(SettingsPage):
             await self.keyring.place()
             try:
                 asked, people = await self.service.pairing_requests(), await self.service.people()
-                undelivered, groups = await self.service.undelivered(), await self.service.groups()
+                undelivered, groups = await self.service.deliveries.undelivered(), await self.service.groups()
             except TrayClawError as error:
                 self.show_problem(error)
                 return

@@ -121,7 +121,7 @@ class ServerRow(Row):
     async def test(self) -> None:
         """Connect anew."""
         try:
-            self.show_view(await self._service.test_mcp(self._view.name))
+            self.show_view(await self._service.servers.test(self._view.name))
         except TrayClawError as error:
             self.failed.emit(error)
 
@@ -130,7 +130,7 @@ class ServerRow(Row):
         try:
             await self._service.change_settings({f"mcp.{self._view.name}.enabled": on})
             if on:
-                self._service.wake_mcp()
+                self._service.servers.wake()
         except TrayClawError as error:
             self.failed.emit(error)
         finally:
@@ -138,7 +138,7 @@ class ServerRow(Row):
 
     async def _permit(self) -> None:
         try:
-            await self._service.permit_unfenced_mcp(self._view.name)
+            await self._service.servers.permit_unfenced(self._view.name)
         except TrayClawError as error:
             self.failed.emit(error)
 
@@ -153,6 +153,6 @@ class ServerRow(Row):
 
     async def _remove(self) -> None:
         try:
-            await self._service.remove_mcp(self._view.name)
+            await self._service.servers.remove(self._view.name)
         except TrayClawError as error:
             self.failed.emit(error)

@@ -52,7 +52,7 @@ class ToolsPage(SettingsPage):
         self._show()
 
     def entered(self) -> None:
-        self.service.wake_mcp()
+        self.service.servers.wake()
         self._show()
 
     def _settings_changed(self, event: SettingsChanged) -> None:
@@ -60,7 +60,7 @@ class ToolsPage(SettingsPage):
             self._show()
 
     def _show(self) -> None:
-        views = self.service.mcp_servers()
+        views = self.service.servers.views()
         for name in [name for name in self._rows if name not in {view.name for view in views}]:
             self.card.remove_row(self._rows.pop(name))
         for view in views:

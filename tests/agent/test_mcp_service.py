@@ -95,7 +95,7 @@ async def test_what_was_accepted_is_in_the_prompt_after_the_next_start(
 
     again = await AgentService.start(paths)
     try:
-        await again.test_mcp("peer")
+        await again.servers.test("peer")
         model.script = [Reply("hello")]
         await answer(again, "hi")
         assert [name for name in model.chats[-1].tool_names if name.startswith("mcp_")] == ["mcp_peer_add"]
@@ -104,8 +104,8 @@ async def test_what_was_accepted_is_in_the_prompt_after_the_next_start(
 
 
 async def test_a_request_for_hi_stays_small_with_outside_tools(outfitted: AgentService, model: ModelServer) -> None:
-    outfitted.wake_mcp()
-    await until(lambda: outfitted.mcp_servers()[0].state == "ready")
+    outfitted.servers.wake()
+    await until(lambda: outfitted.servers.views()[0].state == "ready")
     await answer(outfitted, "hi")
     assert "tool_search" in model.chats[0].tool_names and len(model.chats[0].body) <= 8_000
 
@@ -123,9 +123,9 @@ async def test_nothing_starts_before_the_first_turn_and_nothing_is_left_at_the_e
     paths.config_file.write_text(config + text)
     before = set(children_of("tests.peers.mcp_tools"))
     service = await AgentService.start(paths)
-    assert service.mcp_servers()[0].state == "idle" and set(children_of("tests.peers.mcp_tools")) == before
+    assert service.servers.views()[0].state == "idle" and set(children_of("tests.peers.mcp_tools")) == before
     await answer(service, "hi")
-    await until(lambda: service.mcp_servers()[0].state == "ready")
+    await until(lambda: service.servers.views()[0].state == "ready")
     assert set(children_of("tests.peers.mcp_tools")) > before
     await service.stop()
     assert set(children_of("tests.peers.mcp_tools")) <= before
@@ -164,14 +164,14 @@ async def test_a_key_of_the_person_is_never_sent_to_a_server(outfitted: AgentSer
 
 async def test_a_program_without_a_fence_waits_for_the_person(outfitted: AgentService, heard: Heard) -> None:
     await outfitted.change_settings({"safety.sandbox": "off"})
-    view = await outfitted.test_mcp("peer")
+    view = await outfitted.servers.test("peer")
     assert view.state == "unfenced"
-    await outfitted.permit_unfenced_mcp("peer")
-    assert outfitted.mcp_servers()[0].state == "ready"
+    await outfitted.servers.permit_unfenced("peer")
+    assert outfitted.servers.views()[0].state == "ready"
     [grant] = await outfitted.grants()
     assert grant.rule.words == "starting the MCP server peer without a sandbox"
     await outfitted.revoke_grant(grant.id)
-    assert (await outfitted.test_mcp("peer")).state == "unfenced"
+    assert (await outfitted.servers.test("peer")).state == "unfenced"
 
 
 async def test_what_a_program_changed_in_the_workspace_is_undone(outfitted: AgentService, model: ModelServer) -> None:
@@ -191,12 +191,12 @@ async def test_what_a_program_changed_in_the_workspace_is_undone(outfitted: Agen
 async def test_changes_of_a_server_are_told(outfitted: AgentService) -> None:
     told: list[tuple[str, ...]] = []
     outfitted.events.subscribe(lambda event: told.append(event.keys) if isinstance(event, SettingsChanged) else None)
-    await outfitted.test_mcp("peer")
+    await outfitted.servers.test("peer")
     assert ("mcp.peer",) in told
     await outfitted.change_settings({"mcp.peer.enabled": False})
-    assert outfitted.mcp_servers()[0].state == "off"
+    assert outfitted.servers.views()[0].state == "off"
     await outfitted.change_settings({"mcp.peer": None})
-    assert outfitted.mcp_servers() == ()
+    assert outfitted.servers.views() == ()
 
 
 async def test_keys_that_servers_refer_to_can_be_listed(

@@ -122,7 +122,7 @@ async def test_a_file_goes_to_the_chat_that_asked_as_it_was_then(
     await service._database.write(lambda db: outbox.mark_failed(db, sent.id, "gone"))
     await service._post.tidy()
     assert copy.exists(), "a person may send it again"
-    await service.give_up_delivery(sent.id)
+    await service.deliveries.give_up(sent.id)
     await service._post.tidy()
     assert not copy.exists()
 

@@ -57,10 +57,10 @@ async def test_the_list_can_be_cleared(service: AgentService, model: ModelServer
     from agent.storage import outbox
 
     await service._database.write(lambda db: outbox.mark_failed(db, finished.outbox_id or 0, "They blocked us."))
-    [row] = await service.undelivered()
+    [row] = await service.deliveries.undelivered()
     assert (row.text, row.error) == ("Nobody hears this.", "They blocked us.")
-    assert await service.give_up_delivery(row.outbox_id)
-    assert not await service.resend(row.outbox_id)
-    assert await service.undelivered() == []
+    assert await service.deliveries.give_up(row.outbox_id)
+    assert not await service.deliveries.resend(row.outbox_id)
+    assert await service.deliveries.undelivered() == []
     [view] = await service.timeline(finished.conversation_id)
     assert view.delivery == ""

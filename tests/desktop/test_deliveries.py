@@ -93,7 +93,7 @@ async def test_undelivered_answers_and_groups_stand_on_the_page_of_channels(
     assert found is not None
     found.click()
     await until(lambda: button(settings, f"resend{first}") is None, "it to be tried again")
-    assert [row.outbox_id for row in await service.undelivered()] == [second]
+    assert [row.outbox_id for row in await service.deliveries.undelivered()] == [second]
     dismiss = button(settings, f"dismiss{second}")
     assert dismiss is not None
     dismiss.click()
@@ -118,7 +118,7 @@ async def test_an_answer_that_did_not_arrive_is_sent_again_from_its_foot(
     assert "could not be delivered" in ending.facts.text()
     ending.resend.click()
     await until(lambda: not ending.resend.isVisible(), "the button to go")
-    assert await service.undelivered() == []
+    assert await service.deliveries.undelivered() == []
     row = await service._database.read(lambda db: outbox.get(db, number))
     assert row is not None and row.attempts == 0
 

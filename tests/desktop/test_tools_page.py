@@ -138,4 +138,4 @@ async def test_pictures(
     await until(lambda: page.findChild(ServerRow, "server-archive"), "the third")
     page.add_button.click()
     screenshot(window, "settings-tools")
-    assert json.dumps([view.name for view in service.mcp_servers()]) == '["calendar", "issues", "archive"]'
+    assert json.dumps([view.name for view in service.servers.views()]) == '["calendar", "issues", "archive"]'
